@@ -1,0 +1,42 @@
+# Two commands matter: `make demo` and `make test`. The rest is for daily work. `make` lists them.
+SHELL := /bin/bash
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fmt deny release clean-testbed
+
+PYTHON ?= python3
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## three simulated ECS tasks on a mesh, from start to stop, live (DEMO_ARGS=...)
+	@$(PYTHON) scripts/setup.py envoy
+	@echo "demo: building (the first time takes a few minutes)"
+	@cargo build --locked --workspace --bins
+	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- demo $(DEMO_ARGS)
+
+test: setup ## every check and every test, one closing line (V=1 shows each test)
+	@$(PYTHON) scripts/test.py
+
+setup: ## fetch the real parts (Envoy, Consul 1.8.7, moto, cargo-deny) into .testbed/
+	@$(PYTHON) scripts/setup.py
+
+lint: ## formatting and clippy only
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+fmt: ## format the code
+	cargo fmt --all
+
+deny: ## licences, duplicates and sources of all dependencies
+	@$(PYTHON) scripts/setup.py deny
+	@$(PYTHON) scripts/exec.py sh -c '"$${CARGO_DENY:-cargo-deny}" --locked check bans licenses sources'
+
+release: ## what ships: target/TARGET/release/taskmesh, static where possible (6 minutes)
+	@$(PYTHON) scripts/setup.py envoy
+	target=$$($(PYTHON) scripts/setup.py --release-target) && \
+	  cargo build --locked --release -p taskmesh --target "$$target" && \
+	  ls -l "target/$$target/release/taskmesh"
+
+clean-testbed: ## remove .testbed/
+	rm -rf .testbed

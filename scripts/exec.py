@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""exec.py COMMAND...: runs it with what .testbed/env holds (ENVOY_BIN, ...) in its environment.
+
+What the caller's environment already holds wins.
+"""
+
+import os
+import sys
+
+from lib import paths
+
+
+def main():
+    """Does not return."""
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    os.execvpe(sys.argv[1], sys.argv[1:], {**paths.read_env(), **os.environ})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What setup.py, test.py and exec.py share. Python's standard library only."""

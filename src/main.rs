@@ -1,0 +1,3 @@
+//! argv -> mode -> exit code. No mode exists yet.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! Development only: never in the image. A network of namespaces, a simulated ECS task, a
+//! development mesh, small apps and a load client, and the demo that shows them together.
+
+pub mod parts;
+pub mod skip;
