@@ -2,5 +2,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
+//! | [`timeline`] | the record of what happened when, and its pictures |
 
 pub mod exit;
+pub mod timeline;
