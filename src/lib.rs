@@ -2,7 +2,9 @@
 //!
 //! | module | what it knows |
 //! |---|---|
+//! | [`config`] | what a user writes, checked before anything starts |
 //! | [`timeline`] | the record of what happened when, and its pictures |
 
+pub mod config;
 pub mod exit;
 pub mod timeline;

@@ -1,0 +1,70 @@
+//! Health sync: whose ECS health, and how long a word of it counts.
+
+use super::text::DurationText;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Which containers' ECS health is synced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HealthSync {
+    /// Container names, or `"auto"`: every container of the task that reports ECS health, but our own and the
+    /// ones that ECS injects.
+    pub containers: Containers,
+    /// TTL of the checks; refreshed at a third of it, so a dead supervisor cannot leave a check passing.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "DurationText")]
+    pub ttl: Duration,
+    /// After `ready`, how long an unknown health counts as passing.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "DurationText")]
+    pub start_grace: Duration,
+    /// While the metadata cannot be read, how long the last health is kept.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "DurationText")]
+    pub stale_after: Duration,
+}
+
+impl Default for HealthSync {
+    fn default() -> Self {
+        Self {
+            containers: Containers::default(),
+            ttl: Duration::from_secs(30),
+            start_grace: Duration::ZERO,
+            stale_after: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A list of container names, or `"auto"`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Containers {
+    /// `"auto"`.
+    #[default]
+    #[serde(with = "auto")]
+    #[schemars(with = "Auto")]
+    Auto,
+    /// These.
+    Named(Vec<String>),
+}
+
+/// The word `auto`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Auto {
+    Auto,
+}
+
+mod auto {
+    use super::Auto;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(s: S) -> Result<S::Ok, S::Error> {
+        Auto::Auto.serialize(s)
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<(), D::Error> {
+        Auto::deserialize(d).map(|Auto::Auto| ())
+    }
+}

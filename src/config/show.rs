@@ -1,0 +1,75 @@
+//! `taskmesh check-config` and `taskmesh schema`: what an operator sees of the configuration.
+
+use super::check::times;
+use super::env::Env;
+use super::load::{Loaded, Sources, load};
+use super::model::{Config, Containers};
+use super::schema;
+use crate::exit;
+use serde_json::Value;
+
+/// Checks the configuration as `run` would, and says in words what came out: the text to print and the exit code (0,
+/// or 64 with every error on a line). `print` adds the effective configuration, defaults included, as JSON.
+/// Secrets are not read, and cannot be in the output: a configuration holds only references to them.
+pub fn cli_check(sources: &Sources, print: bool, env: &dyn Env) -> (String, u8) {
+    match load(sources, env) {
+        Ok(loaded) => (accepted(&loaded, print), exit::OK),
+        Err(errors) => (format!("{errors}\n"), exit::USAGE),
+    }
+}
+
+/// The JSON schema of the configuration, as `taskmesh schema` prints it and `config/schema.json` holds it.
+pub fn schema_text() -> String {
+    format!("{:#}\n", schema().to_value())
+}
+
+fn accepted(loaded: &Loaded, print: bool) -> String {
+    let mut out = format!("config ok: {}\n", summary(&loaded.config));
+    out.push_str(&format!(
+        "stop: {} of stopTimeout {}: {}; {} left for the apps\n",
+        show(loaded.config.lifecycle.stop_timeout - times::left_for_apps(&loaded.config)),
+        show(loaded.config.lifecycle.stop_timeout),
+        times::parts(&loaded.config),
+        show(times::left_for_apps(&loaded.config)),
+    ));
+    for warning in &loaded.warnings {
+        out.push_str(&format!("warning: {warning}\n"));
+    }
+    if print {
+        let effective = serde_json::to_value(&loaded.config).unwrap_or(Value::Null);
+        out.push_str(&format!("{effective:#}\n"));
+    }
+    out
+}
+
+fn summary(config: &Config) -> String {
+    let service = config.service.name.as_deref().unwrap_or("(the task's family)");
+    let port = match config.service.port {
+        Some(port) if config.service.inbound => {
+            format!("port {port} ({})", config.proxy.protocol())
+        }
+        _ => "no inbound".to_owned(),
+    };
+    let upstreams = match config.proxy.upstreams.len() {
+        0 => "no upstreams".to_owned(),
+        _ => {
+            let each = config.proxy.upstreams.iter();
+            let each = each.map(|u| format!("{} on {}", u.destination_name, u.local_bind_port));
+            format!("upstreams {}", each.collect::<Vec<_>>().join(", "))
+        }
+    };
+    let sync = match &config.health_sync.containers {
+        _ if !config.service.checks.is_empty() => {
+            format!("{} native checks", config.service.checks.len())
+        }
+        Containers::Auto => "health of every container that reports one".to_owned(),
+        Containers::Named(names) if names.is_empty() => "no health sync".to_owned(),
+        Containers::Named(names) => format!("health of {}", names.join(", ")),
+    };
+    let (datacenter, join) = (&config.consul.datacenter, config.consul.retry_join.join(", "));
+    format!("service {service}, {port}, {upstreams}, {sync}, datacenter {datacenter} by {join}")
+}
+
+fn show(duration: std::time::Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

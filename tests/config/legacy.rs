@@ -1,0 +1,81 @@
+//! A consul-ecs v0.4.3 document.
+
+use crate::*;
+
+fn consul() -> Value {
+    json!({"consul": {"retryJoin": ["10.0.0.10"]}})
+}
+
+#[test]
+fn a_v0_4_3_document_fills_service_proxy_and_health_sync() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/consul-ecs-0.4.3.json");
+    let document = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let config = with_legacy(&consul(), &document).unwrap().config;
+    let mut same = consul();
+    same["service"] = json!({"port": 8080, "meta": {"version": "2"}});
+    same["proxy"] = json!({
+        "config": {"protocol": "http"},
+        "meshGateway": {"mode": "none"},
+        "upstreams": [{"destinationName": "api", "localBindPort": 1234}],
+    });
+    same["healthSync"] = json!({"containers": ["web"]});
+    assert_eq!(config, load_value(&same).unwrap().config);
+}
+
+#[test]
+fn ours_and_theirs_may_say_different_things_of_one_section() {
+    let mut ours = consul();
+    ours["healthSync"] = json!({"ttl": "9s"});
+    ours["service"] = json!({"name": "api"});
+    let legacy =
+        json!({"service": {"port": 80}, "healthSyncContainers": ["a"], "bootstrapDir": "/consul"});
+    let loaded = with_legacy(&ours, &legacy).unwrap();
+    assert_eq!(loaded.config.service.name.as_deref(), Some("api"));
+    assert_eq!(loaded.config.service.port, Some(80));
+    assert_eq!(loaded.config.health_sync.ttl.as_secs(), 9);
+    assert_eq!(
+        loaded.warnings,
+        [
+            "CONSUL_ECS_CONFIG_JSON: bootstrapDir is ignored: there is no shared volume, Envoy runs in this container"
+        ]
+    );
+}
+
+#[test]
+fn the_same_key_in_both_is_an_error_even_with_the_same_value() {
+    let mut ours = consul();
+    ours["service"] = json!({"port": 80});
+    let errors = with_legacy(&ours, &json!({"service": {"port": 80}})).unwrap_err();
+    assert_eq!(
+        lines(&errors),
+        ["service.port: is set here and in CONSUL_ECS_CONFIG_JSON; keep one"]
+    );
+}
+
+#[test]
+fn an_error_in_the_v0_4_3_document_is_named_in_its_own_terms() {
+    let legacy = json!({
+        "service": {"port": "80", "weights": {"passing": 1}},
+        "healthSyncContainers": [1],
+        "proxy": {"upstreams": [{"destinationName": "db", "localBindport": 1}]},
+        "gateway": {},
+    });
+    assert_eq!(
+        lines(&with_legacy(&consul(), &legacy).unwrap_err()),
+        [
+            "CONSUL_ECS_CONFIG_JSON healthSyncContainers[0]: must be a string, not 1",
+            "CONSUL_ECS_CONFIG_JSON proxy.upstreams[0].localBindPort: required, but missing",
+            "CONSUL_ECS_CONFIG_JSON proxy.upstreams[0].localBindport: unknown key; did you mean \"localBindPort\"?",
+            "CONSUL_ECS_CONFIG_JSON service.port: must be a whole number from 1 to 65535 or null, not a string",
+            "CONSUL_ECS_CONFIG_JSON service.weights.warning: required, but missing",
+            "CONSUL_ECS_CONFIG_JSON gateway: unknown key",
+        ]
+    );
+}
+
+#[test]
+fn alone_it_does_not_say_where_the_servers_are() {
+    let legacy = json!({"service": {"port": 80}, "bootstrapDir": "/consul"}).to_string();
+    let errors = load(&Sources::default(), &env([(LEGACY, &legacy)])).unwrap_err();
+    assert_eq!(lines(&errors), ["consul: required, but missing"]);
+}
