@@ -3,8 +3,10 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`config`] | what a user writes, checked before anything starts |
+//! | [`process`], `logging` | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
 
 pub mod config;
 pub mod exit;
+pub mod process;
 pub mod timeline;

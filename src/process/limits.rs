@@ -1,0 +1,61 @@
+//! What a child gets besides its program: open files, OOM score, environment.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::ffi::OsString;
+use std::io;
+
+/// What [`raise_nofile`] found and left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NofileLimits {
+    /// The soft limit before.
+    pub before: u64,
+    /// The soft limit now: the hard limit.
+    pub now: u64,
+}
+
+/// Raises this process's soft limit of open files to the hard one; children inherit it.
+///
+/// Envoy needs a file descriptor for each connection, and the usual soft limit is 1024.
+///
+/// # Errors
+/// The system call's.
+pub fn raise_nofile() -> io::Result<NofileLimits> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(NofileLimits { before: soft, now: hard })
+}
+
+/// Those variables of our own environment that are named in `keep`, and set; in the order of `keep`.
+///
+/// A child gets only what is meant for it: the Consul CLI, for one, reads `CONSUL_CACERT` as a path and
+/// `CONSUL_HTTP_TOKEN` as a token.
+pub fn filtered_env(keep: &[&str]) -> Vec<(OsString, OsString)> {
+    keep.iter().filter_map(|&key| Some((key.into(), std::env::var_os(key)?))).collect()
+}
+
+/// Tells the kernel whom to kill first when memory runs out. Best effort: a hardened container may refuse.
+pub(super) fn set_oom_score_adj(pid: i32, value: i32) {
+    if let Err(error) = std::fs::write(format!("/proc/{pid}/oom_score_adj"), value.to_string()) {
+        tracing::debug!(pid, value, %error, "oom_score_adj not set");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn soft_limit_becomes_the_hard_one_and_stays_there() {
+        let first = raise_nofile().expect("raise");
+        assert!(first.before <= first.now);
+        assert_eq!(raise_nofile().expect("again").before, first.now);
+    }
+
+    #[test]
+    fn only_named_variables_that_are_set_are_kept() {
+        let kept = filtered_env(&["PATH", "TASKMESH_SURELY_NOT_SET"]);
+        assert_eq!(kept, [("PATH".into(), std::env::var_os("PATH").expect("tests have a PATH"))]);
+    }
+}
