@@ -3,10 +3,11 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`config`] | what a user writes, checked before anything starts |
-//! | [`process`], `logging` | children, reaping, bounded output |
+//! | [`process`], [`logging`] | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
 
 pub mod config;
 pub mod exit;
+pub mod logging;
 pub mod process;
 pub mod timeline;
