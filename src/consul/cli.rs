@@ -1,0 +1,103 @@
+//! The `consul` executable: its arguments, its environment, its version.
+
+use super::ServiceIds;
+use crate::config;
+use secrecy::{ExposeSecret, SecretString};
+use std::path::Path;
+
+/// Version of Consul, without what follows it (`-dev`, `+ent`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub struct Version {
+    pub major: u32,
+    pub minor: u32,
+    pub patch: u32,
+}
+
+impl Version {
+    /// This version.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self { major, minor, patch }
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// Reads the output of `consul version`: its first line is `Consul v1.16.2+ent`, `Consul v1.23.0-dev` or the like.
+pub fn parse_version(output: &str) -> Option<Version> {
+    let version = output.lines().find_map(|line| line.trim().strip_prefix("Consul v"))?;
+    let version = version.split(|c: char| c != '.' && !c.is_ascii_digit()).next()?;
+    let mut numbers = version.split('.').map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some(Version { major: next()?, minor: next()?, patch: next().unwrap_or(0) })
+}
+
+/// Arguments of the agent: our config first, for a later file wins.
+pub fn agent_args<P: AsRef<Path>>(config_file: &Path, extra: &[P]) -> Vec<String> {
+    let mut args = vec!["agent".to_owned()];
+    for file in std::iter::once(config_file).chain(extra.iter().map(AsRef::as_ref)) {
+        args.push(format!("-config-file={}", file.display()));
+    }
+    args
+}
+
+/// Name of the file for `consul.extraConfig`: Consul tells JSON from HCL by the file's name.
+pub fn extra_config_file_name(text: &str) -> &'static str {
+    if text.trim_start().starts_with('{') { "agent-extra.json" } else { "agent-extra.hcl" }
+}
+
+/// Arguments that make `consul` print the bootstrap of Envoy. `-grpc-addr` must be given: without it old versions
+/// fail and current ones warn and guess.
+pub fn connect_envoy_args(
+    ids: &ServiceIds,
+    consul: &config::Consul,
+    service: &config::Service,
+    envoy: &config::Envoy,
+) -> Vec<String> {
+    let mut args = vec![
+        "connect".to_owned(),
+        "envoy".to_owned(),
+        "-bootstrap".to_owned(),
+        format!("-proxy-id={}", ids.proxy),
+        format!("-http-addr=http://127.0.0.1:{}", consul.http_port),
+        format!("-grpc-addr=127.0.0.1:{}", consul.grpc_port),
+        format!("-admin-bind=127.0.0.1:{}", envoy.admin_port),
+    ];
+    if let Some(partition) = &service.partition {
+        args.push(format!("-partition={partition}"));
+    }
+    if let Some(namespace) = &service.namespace {
+        args.push(format!("-namespace={namespace}"));
+    }
+    args
+}
+
+/// The environment of a `consul` child: of `ours`, only what is not meant for a Consul client (it reads
+/// `CONSUL_CACERT` as a path, where 0.4.3's tasks put PEM text, and `CONSUL_HTTP_TOKEN` as its token, where two tokens
+/// meet) and is none of `secrets`, the variables that our configuration takes its secrets from; and `token` for a
+/// command that calls the agent.
+pub fn child_env(
+    ours: impl IntoIterator<Item = (String, String)>,
+    secrets: &[&str],
+    token: Option<&SecretString>,
+) -> Vec<(String, String)> {
+    let meant_for_us = |name: &str| {
+        name.starts_with("CONSUL_")
+            || name.starts_with("TASKMESH_")
+            || name == "AGENT_TOKEN"
+            || secrets.contains(&name)
+    };
+    let mut env: Vec<_> = ours.into_iter().filter(|(name, _)| !meant_for_us(name)).collect();
+    if let Some(token) = token {
+        env.push(("CONSUL_HTTP_TOKEN".to_owned(), token.expose_secret().to_owned()));
+    }
+    env
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

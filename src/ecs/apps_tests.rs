@@ -1,0 +1,71 @@
+use super::*;
+use serde_json::json;
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// Two apps, one of them with a health check, among everything that is none.
+fn task() -> Task {
+    serde_json::from_value(json!({ "Containers": [
+        { "Name": "worker", "Type": "NORMAL", "Image": "x/worker:1" },
+        { "Name": "app", "Type": "NORMAL", "Image": "app", "Health": {} },
+        { "Name": "taskmesh", "Type": "NORMAL", "Health": { "status": "HEALTHY" } },
+        { "Name": "~internal~ecs~pause", "Type": "CNI_PAUSE" },
+        { "Name": "aws-guardduty-agent-xY1", "Type": "NORMAL", "Health": {} },
+        { "Name": "ecs-service-connect-Ab2", "Type": "NORMAL", "Health": { "status": "HEALTHY" } },
+        { "Name": "log_router", "Type": "NORMAL", "Image": "mine:1" },
+        { "Name": "shipper", "Type": "NORMAL", "Image": "public.ecr.aws/x/aws-for-fluent-bit:stable", "Health": {} },
+        { "Name": "shipper2", "Type": "NORMAL", "Image": "fluent/fluentd@sha256:ab" },
+        { "Name": "daemon", "Type": "MANAGED_DAEMON" },
+    ] }))
+    .unwrap()
+}
+
+fn apps(configured: Option<&[&str]>, wrapped: &[&str], health_synced: &[&str]) -> Vec<String> {
+    let configured = configured.map(names);
+    let (wrapped, synced) = (names(wrapped), names(health_synced));
+    app_containers(&task(), "taskmesh", configured.as_deref(), &wrapped, &synced)
+}
+
+#[test]
+fn without_a_word_every_normal_container_is_an_app_but_ours_injected_ones_and_log_routers() {
+    assert_eq!(apps(None, &[], &[]), ["app", "worker"]);
+}
+
+#[test]
+fn wrapped_and_health_synced_ones_are_the_apps_if_there_are_any() {
+    assert_eq!(apps(None, &["worker"], &[]), ["worker"]);
+    assert_eq!(apps(None, &["worker"], &["app", "worker"]), ["app", "worker"]);
+    // A synced one may not be listed yet; nobody waits for a log router, an injected one or ourselves.
+    let synced = ["later", "shipper", "log_router", "taskmesh", "ecs-service-connect-Ab2"];
+    assert_eq!(apps(None, &[], &synced), ["later"]);
+    // None of them is left: as without a word.
+    assert_eq!(apps(None, &[], &["log_router"]), ["app", "worker"]);
+}
+
+#[test]
+fn what_is_configured_stands() {
+    assert_eq!(apps(Some(&["shipper", "absent"]), &["worker"], &["app"]), ["absent", "shipper"]);
+    assert_eq!(apps(Some(&[]), &["worker"], &["app"]), names(&[]));
+}
+
+#[test]
+fn auto_syncs_the_apps_that_report_health_also_while_it_is_unknown() {
+    assert_eq!(health_sync_containers(&task(), "taskmesh", &Containers::Auto), ["app"]);
+    let named = Containers::Named(names(&["worker", "absent", "worker"]));
+    assert_eq!(health_sync_containers(&task(), "taskmesh", &named), ["absent", "worker"]);
+}
+
+#[test]
+fn injected_names() {
+    let injected_names =
+        ["aws-guardduty-agent-1", "ecs-service-connect-x", "~internal~ecs~pause", "log_router"];
+    assert!(injected_names.iter().all(|name| injected(name)));
+    assert!(!injected("app") && !injected("my-log_router"));
+}
+
+#[test]
+fn our_own_container_is_never_waited_for() {
+    assert_eq!(apps(Some(&["worker", "taskmesh"]), &[], &[]), ["worker"]);
+}
