@@ -4,17 +4,21 @@
 //! |---|---|
 //! | [`consul`], [`ecs`], [`envoy`] | one protocol each, nothing of the timeline |
 //! | [`config`] | what a user writes, checked before anything starts |
+//! | [`admin`], [`wrapper`], [`healthcheck`] | the loopback API and the two commands that use it |
 //! | [`process`], [`logging`] | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
 //! | `wire`, [`private`] | what the protocols share: bounded HTTP exchanges; files that only we may read |
 
+pub mod admin;
 pub mod config;
 pub mod consul;
 pub mod ecs;
 pub mod envoy;
 pub mod exit;
+pub mod healthcheck;
 pub mod logging;
 pub mod private;
 pub mod process;
 pub mod timeline;
 mod wire;
+pub mod wrapper;

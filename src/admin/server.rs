@@ -1,0 +1,99 @@
+//! The socket: HTTP/1 only, and nothing that a slow or a silent client could hold for long.
+
+use super::Source;
+use super::routes::{LongLived, router};
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// A task has a dozen containers; each holds one stream and asks now and then.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Within which a request's head must have arrived, also the next one on a kept connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may live that holds no wrapper's stream: also who does not read our answer goes then.
+const CONNECTION_LIFE: Duration = Duration::from_secs(30);
+
+/// How long after that it may take to end in order.
+const CONNECTION_GRACE: Duration = Duration::from_secs(2);
+
+/// After a failed accept (out of file descriptors): so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens the admin listener.
+///
+/// # Errors
+/// The address is in use, or not ours; the message names it.
+pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(addr)
+        .await
+        .map_err(|e| io::Error::new(e.kind(), format!("admin.listen {addr}: {e}")))
+}
+
+/// Serves for ever; dropping the future closes the listener and every connection.
+pub async fn serve(listener: TcpListener, source: Source) {
+    let router = router(source);
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return; // never: nobody closes this semaphore
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let router = router.clone();
+                connections.spawn(async move {
+                    connection(stream, router).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the admin listener could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router) {
+    // Lines are small and must leave at once; where this fails they only come later.
+    stream.set_nodelay(true).ok();
+    let long_lived = LongLived::default();
+    let mark = long_lived.clone();
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(mark.clone());
+        service.call(request)
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = tokio::time::sleep(CONNECTION_LIFE) => {
+            if long_lived.get() {
+                serving.await
+            } else {
+                serving.as_mut().graceful_shutdown();
+                tokio::time::timeout(CONNECTION_GRACE, serving).await.unwrap_or(Ok(()))
+            }
+        }
+    };
+    if let Err(error) = ended {
+        // A client that went away, or was too slow, or spoke nonsense: its own affair.
+        tracing::debug!(%error, "an admin connection ended early");
+    }
+}
