@@ -2,6 +2,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
+//! | [`supervisor`] | the timeline: policy, pure; and the actor that runs it |
 //! | [`consul`], [`ecs`], [`envoy`] | one protocol each, nothing of the timeline |
 //! | [`config`] | what a user writes, checked before anything starts |
 //! | [`admin`], [`wrapper`], [`healthcheck`] | the loopback API and the two commands that use it |
@@ -19,6 +20,7 @@ pub mod healthcheck;
 pub mod logging;
 pub mod private;
 pub mod process;
+pub mod supervisor;
 pub mod timeline;
 mod wire;
 pub mod wrapper;

@@ -1,0 +1,126 @@
+//! What the configuration says that the machine must know; fixed for the supervisor's whole life.
+
+use crate::config::{self, Config, Containers, LeaveOrder, OnBudgetSpent};
+use std::time::Duration;
+
+/// What ends an inbound connection politely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inbound {
+    /// http, http2, grpc: Envoy can, request by request. Apps are released after the drain.
+    Http,
+    /// tcp, Consul's default: only the app can. Apps are released before the drain.
+    Tcp,
+    /// The service takes no requests.
+    None,
+}
+
+/// Which checks of its own the service has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnChecks {
+    /// Consul runs them.
+    Native,
+    /// TTL checks for these containers.
+    Synced(Vec<String>),
+    /// TTL checks for every container that reports ECS health: known only once the containers are listed.
+    Auto,
+}
+
+/// The machine's constants.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// See [`Inbound`].
+    pub inbound: Inbound,
+    /// See [`OwnChecks`].
+    pub own_checks: OwnChecks,
+    /// `lifecycle.appContainers`.
+    pub app_containers: Option<Vec<String>>,
+    /// When the agent leaves.
+    pub leave: LeaveOrder,
+    /// From exec to `ready`.
+    pub start_timeout: Duration,
+    /// From our own TERM to ECS's KILL.
+    pub stop_timeout: Duration,
+    /// From `stop-noticed` to our exit.
+    pub total_stop: Duration,
+    /// Kept free for the agent's leave.
+    pub leave_reserve: Duration,
+    /// Kept free for killing.
+    pub kill_reserve: Duration,
+    /// How long the servers are asked.
+    pub propagation_timeout: Duration,
+    /// After their word.
+    pub dwell: Duration,
+    /// Without it.
+    pub dwell_unacked: Duration,
+    /// From `checks-critical` to the apps' release, at the least.
+    pub min_delay: Duration,
+    /// For in-flight inbound requests.
+    pub drain_timeout: Duration,
+    /// Children that die.
+    pub restart: config::Restart,
+    /// See [`OnBudgetSpent`].
+    pub on_budget_spent: OnBudgetSpent,
+    /// See [`config::Lifecycle::strict_exit`].
+    pub strict_exit: bool,
+    /// Seed of the restart jitter: differs per process, so that tasks do not restart in step.
+    pub seed: u64,
+}
+
+/// Envoy exits about 33 ms after TERM; past this it hangs.
+pub(crate) const ENVOY_EXIT_GRACE: Duration = Duration::from_secs(3);
+/// The burst is three loopback calls; past this the agent is not answering and waiting gains nothing.
+pub(crate) const WITHDRAW_LIMIT: Duration = Duration::from_secs(2);
+/// The same for taking the two IDs out (3 ms when the agent is well).
+pub(crate) const DEREGISTER_LIMIT: Duration = Duration::from_secs(1);
+/// An update in flight when the sync is stopped gets this long to come back.
+pub(crate) const HUSH_LIMIT: Duration = Duration::from_millis(500);
+/// The agent's restarts never end, and are never further apart than this.
+pub(crate) const AGENT_BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+impl Plan {
+    /// Reads the plan out of a checked configuration.
+    pub fn new(config: &Config, seed: u64) -> Self {
+        let l = &config.lifecycle;
+        let inbound = match config.proxy.protocol().as_str() {
+            _ if !config.service.inbound => Inbound::None,
+            "http" | "http2" | "grpc" => Inbound::Http,
+            _ => Inbound::Tcp,
+        };
+        let own_checks = match &config.health_sync.containers {
+            _ if !config.service.checks.is_empty() => OwnChecks::Native,
+            Containers::Named(names) => OwnChecks::Synced(names.clone()),
+            Containers::Auto => OwnChecks::Auto,
+        };
+        Self {
+            inbound,
+            own_checks,
+            app_containers: l.app_containers.clone(),
+            leave: l.leave,
+            start_timeout: l.start_timeout,
+            stop_timeout: l.stop_timeout,
+            total_stop: l.total_stop,
+            leave_reserve: l.leave_reserve,
+            kill_reserve: l.kill_reserve,
+            propagation_timeout: l.propagation.timeout,
+            dwell: l.propagation.dwell,
+            dwell_unacked: l.propagation.dwell_unacked,
+            min_delay: l.propagation.min_delay,
+            drain_timeout: l.drain_timeout,
+            restart: config.restart.clone(),
+            on_budget_spent: config.envoy.on_budget_spent,
+            strict_exit: l.strict_exit,
+            seed,
+        }
+    }
+
+    /// Nothing but the app's port tells when this instance can serve, so it is held in maintenance until the port
+    /// accepts.
+    pub fn held_until_port_accepts(&self) -> bool {
+        self.inbound != Inbound::None
+            && match &self.own_checks {
+                OwnChecks::Native => false,
+                OwnChecks::Synced(names) => names.is_empty(),
+                OwnChecks::Auto => true,
+            }
+    }
+}

@@ -1,0 +1,228 @@
+//! Startup, T0 to T2, and the repairs of a running task.
+
+use super::child::Role;
+use super::effect::Effect;
+use super::event::{Event, Source, TaskSeen, TimerId};
+use super::facts::StopCause;
+use super::fsm::Machine;
+use super::phase::Phase;
+use super::plan::{OwnChecks, Plan};
+use crate::ecs::Status;
+use crate::timeline;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Machine {
+    pub(crate) fn on_started(&mut self, plan: &Plan, out: &mut Vec<Effect>) {
+        self.record(out, timeline::Event::Started, None);
+        self.arm(TimerId::Start, plan.start_timeout, out);
+        out.push(Effect::WatchTask);
+    }
+
+    pub(crate) fn next_in_start(&self) -> Option<Phase> {
+        let f = &self.facts;
+        let next = match self.phase {
+            Phase::Reading if f.seen.is_some() => Phase::Enrolling,
+            Phase::Enrolling if f.agent_answers => Phase::Registering,
+            Phase::Registering if f.registered => Phase::Bootstrapping,
+            Phase::Bootstrapping if f.bootstrap_written => Phase::Proxying,
+            Phase::Proxying if f.held_latches().next().is_none() => Phase::Serving,
+            _ => return None,
+        };
+        Some(next)
+    }
+
+    pub(crate) fn enter_in_start(&mut self, plan: &Plan, at: Duration, out: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Enrolling => {
+                if let Some(seen) = self.facts.seen.clone() {
+                    out.push(Effect::Identify(seen));
+                }
+                let act = self.agent.start();
+                self.act(Role::Agent, act, out);
+            }
+            Phase::Registering => {
+                self.facts.held = plan.held_until_port_accepts();
+                self.register(plan, out);
+            }
+            Phase::Bootstrapping => out.push(Effect::WriteBootstrap),
+            Phase::Proxying => {
+                let act = self.envoy.start();
+                self.act(Role::Envoy, act, out);
+                out.push(Effect::StartSync);
+                self.record(out, timeline::Event::HealthSyncStarted, None);
+                if let Some(seen) = self.facts.seen.clone() {
+                    out.push(Effect::Sync(seen));
+                }
+            }
+            Phase::Serving => {
+                self.facts.ready_at = Some(at);
+                self.record(out, timeline::Event::Ready, None);
+                if self.facts.held {
+                    out.push(Effect::ProbeApp);
+                } else {
+                    out.push(Effect::WatchOffer);
+                }
+                self.note_app_started(plan, out);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn observe_start(
+        &mut self,
+        plan: &Plan,
+        at: Duration,
+        event: Event,
+        out: &mut Vec<Effect>,
+    ) {
+        match event {
+            Event::TaskSeen(seen) => self.on_task_seen(plan, at, seen, out),
+            Event::TaskUnreadable(why) => {
+                self.facts.note_trouble(Source::TaskMetadata, Some(why), at);
+                if self.syncing() {
+                    out.push(Effect::SyncBlind);
+                }
+            }
+            // A word of an agent that has died since is no fact any more.
+            Event::AgentAnswers | Event::AgentJoined if !self.agent.is_up() => {}
+            Event::AgentAnswers => {
+                let first = self.phase < Phase::Registering;
+                if !self.facts.agent_answers && first && self.facts.stop.is_none() {
+                    self.record(out, timeline::Event::AgentReady, None);
+                }
+                self.facts.agent_answers = true;
+                if !first && !self.facts.registered && self.facts.stop.is_none() {
+                    self.register(plan, out);
+                }
+            }
+            Event::AgentJoined => self.facts.joined = true,
+            Event::Registered => self.on_registered(out),
+            Event::RegistrationLost(why)
+                if self.facts.registered && self.facts.stop.is_none() && self.agent.is_up() =>
+            {
+                self.facts.registered = false;
+                self.facts.repairing = Some(why);
+                self.register(plan, out);
+            }
+            Event::BootstrapWritten => {
+                if !self.facts.bootstrap_written && self.facts.stop.is_none() {
+                    self.record(out, timeline::Event::BootstrapWritten, None);
+                }
+                self.facts.bootstrap_written = true;
+            }
+            Event::EnvoyLive => self.facts.envoy_live = self.envoy.is_up(),
+            Event::ListenerOpen if self.envoy.is_up() && !self.facts.listener_open => {
+                self.facts.listener_open = true;
+                if self.facts.registered && self.facts.stop.is_none() {
+                    out.push(Effect::PassProxyCheck);
+                }
+            }
+            Event::AppAccepts if self.facts.app_accepts_at.is_none() => {
+                self.facts.app_accepts_at = Some(at);
+                // Whether the app brings an ECS health check of its own is told by a read that is younger.
+                if self.facts.stop.is_none() {
+                    out.push(Effect::ReadTaskNow);
+                }
+            }
+            Event::Offered if !self.facts.offered && self.facts.stop.is_none() => {
+                self.facts.offered = true;
+                self.record(out, timeline::Event::Offered, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Health updates may be written.
+    fn syncing(&self) -> bool {
+        self.facts.stop.is_none() && (Phase::Proxying..=Phase::Serving).contains(&self.phase)
+    }
+
+    fn register(&mut self, plan: &Plan, out: &mut Vec<Effect>) {
+        self.facts.synced = self.facts.wanted_sync(plan);
+        let containers = self.facts.synced.clone();
+        out.push(Effect::Register { hold: self.facts.held, containers });
+    }
+
+    fn on_registered(&mut self, out: &mut Vec<Effect>) {
+        let anew = !self.facts.registered;
+        self.facts.registered = self.agent.is_up();
+        if self.facts.stop.is_some() {
+            // It landed in the agent all the same, so it has to be taken out again; if the burst was already sent,
+            // this may have undone it (registering ends maintenance).
+            self.facts.ever_registered = true;
+            let burst_is_over = (Phase::Withdrawing..Phase::Deregistering).contains(&self.phase);
+            if burst_is_over && self.agent.is_up() {
+                out.push(Effect::Withdraw);
+            }
+            return;
+        }
+        if !self.facts.ever_registered {
+            self.facts.ever_registered = true;
+            self.record(out, timeline::Event::Registered, None);
+        } else if anew {
+            let why = self.facts.repairing.take();
+            self.record(out, timeline::Event::RegistrationRepaired, why);
+        }
+        // Also when only a check came along: a registration sweeps out the writes that wait behind it.
+        if self.facts.listener_open {
+            out.push(Effect::PassProxyCheck);
+        }
+    }
+
+    fn on_task_seen(
+        &mut self,
+        plan: &Plan,
+        at: Duration,
+        seen: Arc<TaskSeen>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.facts.task_was_running |= seen.task.known_status == Status::Running;
+        let stopping = seen.task.is_stopping();
+        let asked_at = seen.asked_at;
+        self.facts.seen = Some(seen.clone());
+        let misnamed = self.facts.misnamed_apps(plan);
+        self.facts.note_trouble(Source::TaskMetadata, misnamed, at);
+        if stopping {
+            self.notice_stop(plan, at, StopCause::TaskStopped, out);
+        }
+        self.note_finished(plan, at, out);
+        if self.facts.stop.is_some() {
+            return;
+        }
+        let wanted = self.facts.wanted_sync(plan);
+        if plan.own_checks == OwnChecks::Auto
+            && self.phase >= Phase::Registering
+            && self.facts.agent_answers
+            && wanted != self.facts.synced
+        {
+            self.register(plan, out);
+        }
+        if self.syncing() {
+            out.push(Effect::Sync(seen));
+        }
+        let accepts = self.facts.app_accepts_at.is_some_and(|accepts| asked_at >= accepts);
+        if self.facts.held && accepts && self.facts.ready_at.is_some() {
+            self.facts.held = false;
+            out.push(Effect::EndHold);
+            out.push(Effect::WatchOffer);
+        }
+        self.note_app_started(plan, out);
+    }
+
+    /// Records `app-started`, once, when the first app runs after T2.
+    pub(crate) fn note_app_started(&mut self, plan: &Plan, out: &mut Vec<Effect>) {
+        let f = &self.facts;
+        if !f.app_started && f.ready_at.is_some() && f.stop.is_none() && f.any_app_runs(plan) {
+            self.facts.app_started = true;
+            self.record(out, timeline::Event::AppStarted, None);
+        }
+    }
+
+    /// All apps ran and have ended: a batch task is done.
+    pub(crate) fn note_finished(&mut self, plan: &Plan, at: Duration, out: &mut Vec<Effect>) {
+        if self.facts.stop.is_none() && self.facts.apps_finished(plan) {
+            self.notice_stop(plan, at, StopCause::AppsFinished, out);
+        }
+    }
+}

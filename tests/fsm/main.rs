@@ -1,0 +1,23 @@
+//! The timeline machine and the actor around it, without a process, a socket or a clock of its own.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `script` | how long everything takes, and what goes wrong |
+//! | `crew` | actors and an ECS task that answer effects after known latencies, with scripted faults |
+//! | `world` | runs the machine against them on a virtual clock; what it writes reads like the timeline |
+//! | `startup`, `running`, `stop`, `faults`, `apps`, `status` | scenarios by name, with exact times |
+//! | `any`, `random` | worlds made at random, and what must hold in every one of them |
+//! | `paused` | the same crew behind the real actor, on tokio's paused clock |
+
+mod any;
+mod apps;
+mod crew;
+mod faults;
+mod paused;
+mod random;
+mod running;
+mod script;
+mod startup;
+mod status;
+mod stop;
+mod world;

@@ -1,0 +1,182 @@
+//! Repairs of a task that serves: children that die, registrations that are lost.
+
+use crate::crew::What;
+use crate::script::{Script, ms};
+use crate::world::{World, plan};
+use taskmesh::config::OnBudgetSpent;
+use taskmesh::supervisor::{Effect, Event, Inbound, Phase, Plan, Role};
+
+fn since(world: &World, at: u64) -> Vec<(u64, &str)> {
+    world.story().into_iter().filter(|(t, _)| *t >= at).collect()
+}
+
+#[test]
+fn an_envoy_that_dies_is_back_and_its_check_passes_at_once() {
+    let world = World::new().at(3000, What::Crash(Role::Envoy)).until(10_000);
+    let story = since(&world, 3000);
+    // The backoff is jittered between a half and the whole of 100 ms.
+    let start = story[1].0;
+    assert!((3050..=3100).contains(&start), "{story:?}");
+    assert_eq!(
+        story,
+        [
+            (3000, "child-exited: envoy: exit code 1"),
+            (start, "> start envoy"),
+            (start + 1, "child-restarted: envoy"),
+            (start + 61, "> pass proxy check"),
+        ]
+    );
+    assert_eq!(world.phase(), Phase::Serving);
+}
+
+#[test]
+fn an_agent_that_dies_is_registered_again() {
+    let world = World::new().at(3000, What::Crash(Role::Agent)).until(10_000);
+    let story = since(&world, 3000);
+    let start = story[1].0;
+    assert_eq!(
+        story,
+        [
+            (3000, "child-exited: consul: exit code 1"),
+            (start, "> start consul"),
+            (start + 1, "child-restarted: consul"),
+            (start + 101, "> register []"),
+            (start + 111, "registration-repaired: agent restarted"),
+            (start + 111, "> pass proxy check"),
+        ]
+    );
+}
+
+#[test]
+fn a_lost_registration_is_repaired() {
+    let lost = Event::RegistrationLost("the agent does not know web".to_owned());
+    let world = World::new().event(3000, lost).until(10_000);
+    assert_eq!(
+        since(&world, 3000),
+        [
+            (3000, "> register []"),
+            (3010, "registration-repaired: the agent does not know web"),
+            (3010, "> pass proxy check"),
+        ]
+    );
+}
+
+#[test]
+fn a_loss_that_is_told_twice_or_of_a_dead_agent_is_repaired_once() {
+    let lost = || Event::RegistrationLost("lost".to_owned());
+    let world = World::new().event(3000, lost()).event(3005, lost()).until(10_000);
+    assert_eq!(since(&world, 3000).iter().filter(|(_, w)| w.starts_with("> register")).count(), 1);
+    let world = World::new().at(3000, What::Crash(Role::Agent)).event(3001, lost()).until(10_000);
+    assert_eq!(since(&world, 3000).iter().filter(|(_, w)| w.starts_with("> register")).count(), 1);
+}
+
+#[test]
+fn a_held_instance_is_registered_as_held_again() {
+    let script = Script { app_accepts: Some(5000), ..Script::default() };
+    let world =
+        World::of(plan(Inbound::Http), script).at(1000, What::Crash(Role::Agent)).until(10_000);
+    let again = since(&world, 1000).into_iter().find(|(_, w)| w.starts_with("> register"));
+    assert_eq!(again.unwrap().1, "> register held []");
+    assert_eq!((world.when("> end hold"), world.count("offered")), (Some(5212), 1));
+}
+
+#[test]
+fn a_last_word_that_arrives_behind_the_exit_is_no_fact() {
+    // The probe and the wait are two tasks: either may be heard first.
+    let world = World::new()
+        .at(3000, What::Crash(Role::Agent))
+        .event(3001, Event::AgentAnswers)
+        .event(3001, Event::AgentJoined)
+        .at(3000, What::Crash(Role::Envoy))
+        .event(3001, Event::EnvoyLive)
+        .event(3001, Event::ListenerOpen)
+        .until(3002);
+    let held: Vec<_> = world.status().pending.into_iter().map(|p| p.latch).collect();
+    let down = ["consul agent", "registration", "envoy live", "envoy listeners", "consul servers"];
+    assert_eq!(held, down);
+    assert_eq!(since(&world, 3001), []);
+}
+
+/// Envoy dies as soon as it runs.
+fn crash_loop(plan: Plan, until: u64) -> World {
+    let mut world = World::of(plan, Script::default()).until(3000);
+    while world.exit.is_none() && world.now < ms(until) {
+        let now = world.now;
+        if world.machine.child(Role::Envoy).is_up() && !world.phase().stopping() {
+            world.put(now, What::Crash(Role::Envoy));
+        }
+        world.run(now + ms(1));
+    }
+    world
+}
+
+#[test]
+fn a_spent_budget_is_an_orderly_stop_with_3() {
+    let world = crash_loop(plan(Inbound::Http), 200_000);
+    // Ten restarts are tolerated; the eleventh death is one too many.
+    assert_eq!(world.count("child-exited: envoy: exit code 1"), 11);
+    assert_eq!(world.count("child-restarted: envoy"), 10);
+    assert_eq!(
+        world.stop(),
+        [
+            (0, "stop-noticed: restart-budget"),
+            (1, "sync-stopped"),
+            (6, "checks-critical"),
+            (26, "peers-updated: confirmed"),
+            // No Envoy: nothing to drain. The unwrapped app is ended by our exit.
+            (526, "apps-stopped: not awaited: app"),
+            (4529, "agent-left"),
+            (4529, "all-exited"),
+            (4529, "> exit 3"),
+        ]
+    );
+}
+
+#[test]
+fn with_keep_the_budget_never_ends_the_task() {
+    let plan = Plan { on_budget_spent: OnBudgetSpent::Keep, ..plan(Inbound::Http) };
+    let world = crash_loop(plan, 200_000);
+    assert!(world.count("child-restarted: envoy") > 15);
+    assert_eq!((world.phase(), world.exit), (Phase::Serving, None));
+}
+
+#[test]
+fn the_agents_deaths_never_end_the_task() {
+    let mut world = World::new().until(3000);
+    while world.now < ms(600_000) {
+        let now = world.now;
+        if world.machine.child(Role::Agent).is_up() {
+            world.put(now, What::Crash(Role::Agent));
+        }
+        world.run(now + ms(1));
+    }
+    let starts: Vec<_> =
+        world.effects.iter().filter(|(_, e)| *e == Effect::StartChild(Role::Agent)).collect();
+    assert!(starts.len() > 15, "{}", starts.len());
+    let longest = starts.windows(2).map(|w| w[1].0 - w[0].0).max().unwrap();
+    assert!((ms(15_000)..=ms(30_010)).contains(&longest), "{longest:?}");
+    assert_eq!((world.phase(), world.exit), (Phase::Serving, None));
+}
+
+#[test]
+fn a_budget_counts_deaths_within_the_window_only() {
+    let mut world = World::new().until(3000);
+    // A death every 65 s: ten of them never lie within one window of ten minutes.
+    for n in 1..=60 {
+        world.put(ms(n * 65_000), What::Crash(Role::Envoy));
+    }
+    let world = world.until(61 * 65_000);
+    assert_eq!(world.count("child-restarted: envoy"), 60);
+    // And each came back quickly: an Envoy that ran for a tenth of the window is no crash loop.
+    let starts: Vec<_> =
+        world.story().into_iter().filter(|(_, w)| w.ends_with("> start envoy")).collect();
+    assert!(starts[1..].iter().all(|(at, _)| at % 65_000 <= 100), "{starts:?}");
+}
+
+#[test]
+fn metadata_that_is_lost_keeps_the_sync_alive() {
+    let world = World::new().change(3000, |s| s.metadata = None).until(5000);
+    let blind = world.effects.iter().filter(|(_, e)| *e == Effect::SyncBlind).count();
+    assert!((3..=4).contains(&blind), "{blind}");
+    assert_eq!(world.phase(), Phase::Serving);
+}
