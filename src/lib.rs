@@ -3,14 +3,19 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`supervisor`] | the timeline: policy, pure; and the actor that runs it |
+//! | [`actors`] | the Consul agent, registration, Envoy, health sync, task watch: do, and report facts |
 //! | [`consul`], [`ecs`], [`envoy`] | one protocol each, nothing of the timeline |
 //! | [`config`] | what a user writes, checked before anything starts |
 //! | [`admin`], [`wrapper`], [`healthcheck`] | the loopback API and the two commands that use it |
 //! | [`process`], [`logging`] | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
 //! | `wire`, [`private`] | what the protocols share: bounded HTTP exchanges; files that only we may read |
+//! | [`own_copy`] | our binary, for the wrapped apps |
 
+pub mod actors;
 pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod consul;
 pub mod ecs;
@@ -18,8 +23,10 @@ pub mod envoy;
 pub mod exit;
 pub mod healthcheck;
 pub mod logging;
+pub mod own_copy;
 pub mod private;
 pub mod process;
+pub mod signals;
 pub mod supervisor;
 pub mod timeline;
 mod wire;

@@ -1,0 +1,268 @@
+//! Runs the Consul agent: writes its config, starts it, tells when it answers and when it knows a server.
+
+use super::process::{Beat, Runner};
+use super::{Identity, Site};
+use crate::config::Config;
+use crate::consul::{self, AgentSecrets, Client, Version};
+use crate::logging;
+use crate::private::{private_dir, write_private};
+use crate::process::{ChildSpec, Output, run_to_end};
+use crate::supervisor::actor::{Reports, report};
+use crate::supervisor::{Event, Role, Source};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use secrecy::{ExposeSecret, SecretString};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `consul version` takes about 0.1 s; past this the binary hangs.
+const VERSION_LIMIT: Duration = Duration::from_secs(10);
+/// Killed before Envoy and us when memory runs out: it is the largest, and the task lives without it.
+const OOM_SCORE: i32 = 500;
+
+/// What this actor takes.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    /// Who we are.
+    Identify(Arc<Identity>),
+    /// Start the agent.
+    Start,
+    /// What `consul version` said.
+    Version(Result<Version, Unusable>),
+    /// Ask it to leave and exit.
+    Term,
+    /// Kill it.
+    Kill,
+}
+
+/// Why the executable cannot be used.
+#[derive(Debug, Clone)]
+pub(crate) struct Unusable {
+    why: String,
+    fatal: bool,
+}
+
+/// See the module's text.
+pub(crate) struct ConsulAgent;
+
+/// What it needs.
+pub(crate) struct Arguments {
+    pub(crate) site: Site,
+    pub(crate) consul: Client,
+    pub(crate) reports: Reports,
+}
+
+pub(crate) struct State {
+    site: Site,
+    consul: Client,
+    reports: Reports,
+    identity: Option<Arc<Identity>>,
+    version: Option<Result<Version, Unusable>>,
+    /// A start is waiting for the version.
+    wanted: bool,
+    recovery_token: Option<SecretString>,
+    runner: Runner,
+}
+
+impl Actor for ConsulAgent {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Msg>,
+        args: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let Arguments { site, consul, reports } = args;
+        let runner = Runner::new(Role::Agent, site.reaper.clone(), reports.clone());
+        let recovery_token = site.config.consul.acl.is_some().then(random_token).transpose()?;
+        Ok(State {
+            site,
+            consul,
+            reports,
+            identity: None,
+            version: None,
+            wanted: false,
+            recovery_token,
+            runner,
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<Msg>,
+        s: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        // Beside the read of the metadata: which keys the config may have depends on the version.
+        let site = s.site.clone();
+        tokio::spawn(async move {
+            let version = version(&site).await;
+            super::tell(&myself, Msg::Version(version));
+        });
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Msg>,
+        msg: Msg,
+        s: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Identify(identity) => s.identity = Some(identity),
+            Msg::Start => {
+                s.wanted = true;
+                s.start();
+            }
+            Msg::Version(version) => {
+                s.version = Some(version);
+                s.start();
+            }
+            Msg::Term => s.runner.term(),
+            Msg::Kill => s.runner.kill(),
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn start(&mut self) {
+        if !self.wanted {
+            return;
+        }
+        let (Some(identity), Some(version)) = (self.identity.clone(), self.version.clone()) else {
+            return;
+        };
+        self.wanted = false;
+        let files = match version.and_then(|version| self.write_config(&identity, version)) {
+            Ok(files) => files,
+            Err(Unusable { why, fatal }) => return self.runner.failed(why, fatal),
+        };
+        let consul = &self.site.config.consul;
+        let [first, extra @ ..] = files.as_slice() else { return };
+        let spec = ChildSpec {
+            name: Role::Agent.name().to_owned(),
+            program: consul.binary.clone(),
+            args: consul::agent_args(first, extra).into_iter().map(Into::into).collect(),
+            env: child_env(&self.site.config, None),
+            output: Output::Lines(logging::child_lines()),
+            oom_score_adj: Some(OOM_SCORE),
+        };
+        if self.runner.start(spec) {
+            self.runner.beside(probe(self.consul.clone(), self.reports.clone()));
+        }
+    }
+
+    /// Writes the config; gives the files in the order in which they are merged.
+    fn write_config(
+        &self,
+        identity: &Identity,
+        version: Version,
+    ) -> Result<Vec<PathBuf>, Unusable> {
+        let consul = &self.site.config.consul;
+        let dir = &self.site.private_dir;
+        let io = |what: &str, e: std::io::Error| Unusable {
+            why: format!("consul: cannot write {what}: {e}"),
+            fatal: false,
+        };
+        private_dir(&consul.data_dir).map_err(|e| io("its data folder", e))?;
+        let mut secrets = AgentSecrets {
+            agent_token: self.site.secrets.agent_token.clone(),
+            recovery_token: self.recovery_token.clone(),
+            gossip_key: self.site.secrets.gossip_key.clone(),
+            ca_file: None,
+        };
+        if let Some(ca) = &self.site.secrets.ca {
+            let path = dir.join("consul-ca.pem");
+            write_private(&path, ca.expose_secret().as_bytes()).map_err(|e| io("the CA", e))?;
+            secrets.ca_file = Some(path);
+        }
+        let config = consul::agent_config(&self.site.config, &identity.task, &secrets, version);
+        let path = dir.join("agent.json");
+        write_private(&path, config.to_string().as_bytes()).map_err(|e| io("its config", e))?;
+        let mut files = vec![path];
+        files.extend(consul.extra_config_files.iter().cloned());
+        if let Some(text) = &consul.extra_config {
+            let path = dir.join(consul::extra_config_file_name(text));
+            write_private(&path, text.as_bytes()).map_err(|e| io("extraConfig", e))?;
+            files.push(path);
+        }
+        Ok(files)
+    }
+}
+
+/// The environment of a `consul` child: see [`consul::child_env`].
+pub(super) fn child_env(
+    config: &Config,
+    token: Option<&SecretString>,
+) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    let ours = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    let secrets = config.consul.secret_variables();
+    consul::child_env(ours, &secrets, token)
+        .into_iter()
+        .map(|(k, v)| (k.into(), v.into()))
+        .collect()
+}
+
+async fn version(site: &Site) -> Result<Version, Unusable> {
+    let spec = ChildSpec {
+        name: Role::Agent.name().to_owned(),
+        program: site.config.consul.binary.clone(),
+        args: vec!["version".into()],
+        env: child_env(&site.config, None),
+        output: Output::Capture { max: 4096 },
+        oom_score_adj: None,
+    };
+    let out = run_to_end(&site.reaper, spec, VERSION_LIMIT)
+        .await
+        .map_err(|e| Unusable { why: e.to_string(), fatal: true })?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    consul::parse_version(&text).ok_or_else(|| Unusable {
+        why: format!(
+            "consul: {} does not say its version ({}): is it Consul?",
+            site.config.consul.binary.display(),
+            out.exit
+        ),
+        fatal: true,
+    })
+}
+
+/// Tells when the agent answers, and when it has joined.
+async fn probe(consul: Client, reports: Reports) {
+    let mut beat = Beat::new();
+    let mut answered = false;
+    loop {
+        match consul.leader().await {
+            Ok(leader) => {
+                if !answered {
+                    answered = true;
+                    report(&reports, Event::AgentAnswers);
+                }
+                if leader.is_some() {
+                    report(&reports, Event::Trouble { source: Source::ConsulAgent, why: None });
+                    return report(&reports, Event::AgentJoined);
+                }
+                let why = Some("the agent has not joined: no server answers yet".to_owned());
+                report(&reports, Event::Trouble { source: Source::ConsulAgent, why });
+            }
+            Err(e) => {
+                let why = Some(e.to_string());
+                report(&reports, Event::Trouble { source: Source::ConsulAgent, why });
+            }
+        }
+        beat.rest().await;
+    }
+}
+
+/// For our own calls about the agent itself: known to this agent and to nobody else.
+fn random_token() -> Result<SecretString, std::io::Error> {
+    use std::io::Read;
+    let mut b = [0_u8; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut b)?;
+    let n = u128::from_be_bytes(b);
+    let hex = format!("{n:032x}");
+    let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+    Ok(SecretString::from(uuid))
+}

@@ -1,0 +1,266 @@
+//! Runs Envoy: has its bootstrap made, edits and writes it, starts Envoy, tells when it listens, drains it.
+
+use super::consul_agent::child_env;
+use super::process::{Beat, Runner};
+use super::{Identity, Site};
+use crate::consul;
+use crate::envoy::{self, AdminClient, Edit, TokenFile, port_open};
+use crate::logging;
+use crate::private::write_private;
+use crate::process::{ChildSpec, Output, filtered_env, run_to_end};
+use crate::supervisor::actor::{Reports, report};
+use crate::supervisor::{Event, Inbound, Plan, Role, Source};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use secrecy::ExposeSecret;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `consul connect envoy -bootstrap` takes about 0.1 s.
+const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(15);
+/// Two reads this far apart must both show nothing in flight.
+const DRAIN_READ: Duration = Duration::from_millis(50);
+/// Killed after the agent and before us when memory runs out.
+const OOM_SCORE: i32 = 200;
+
+/// What this actor takes.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    /// Who we are.
+    Identify(Arc<Identity>),
+    /// Make the bootstrap.
+    WriteBootstrap,
+    /// Start Envoy.
+    Start,
+    /// A stop was noticed: nobody waits for a bootstrap or for a LIVE Envoy any more.
+    Hush,
+    /// Drain the inbound listeners.
+    Drain,
+    /// Ask it to exit.
+    Term,
+    /// Kill it.
+    Kill,
+}
+
+/// See the module's text.
+pub(crate) struct EnvoyActor;
+
+/// What it needs.
+pub(crate) struct Arguments {
+    pub(crate) site: Site,
+    pub(crate) reports: Reports,
+}
+
+pub(crate) struct State {
+    site: Site,
+    reports: Reports,
+    identity: Option<Arc<Identity>>,
+    runner: Runner,
+}
+
+impl Actor for EnvoyActor {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Msg>,
+        args: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let Arguments { site, reports } = args;
+        let runner = Runner::new(Role::Envoy, site.reaper.clone(), reports.clone());
+        Ok(State { site, reports, identity: None, runner })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Msg>,
+        msg: Msg,
+        s: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Identify(identity) => s.identity = Some(identity),
+            Msg::WriteBootstrap => {
+                if let Some(identity) = s.identity.clone() {
+                    let work = write_bootstrap(s.site.clone(), identity, s.reports.clone());
+                    s.runner.beside(work);
+                }
+            }
+            Msg::Start => s.start(),
+            Msg::Hush => s.runner.quiet(),
+            Msg::Drain => {
+                let site = s.site.clone();
+                s.runner.beside(drain(site, s.reports.clone()));
+            }
+            Msg::Term => s.runner.term(),
+            Msg::Kill => s.runner.kill(),
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn start(&mut self) {
+        let config = &self.site.config;
+        let args = envoy::args(&config.envoy, &bootstrap_path(&self.site));
+        let spec = ChildSpec {
+            name: Role::Envoy.name().to_owned(),
+            program: config.envoy.binary.clone(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: envoy_env(),
+            output: Output::Lines(logging::child_lines()),
+            oom_score_adj: Some(OOM_SCORE),
+        };
+        if self.runner.start(spec) {
+            let admin = AdminClient::new(config.envoy.admin_port);
+            let port = config.proxy.public_listener_port;
+            self.runner.beside(probe(admin, port, self.reports.clone()));
+        }
+    }
+}
+
+fn bootstrap_path(site: &Site) -> PathBuf {
+    site.private_dir.join("envoy-bootstrap.json")
+}
+
+/// Has the bootstrap made, edits and writes it; tries again until it worked, for the agent may just be restarting.
+async fn write_bootstrap(site: Site, identity: Arc<Identity>, reports: Reports) {
+    let mut beat = Beat::new();
+    let mut said = String::new();
+    loop {
+        match try_bootstrap(&site, &identity).await {
+            Ok(()) => {
+                report(&reports, Event::Trouble { source: Source::Bootstrap, why: None });
+                return report(&reports, Event::BootstrapWritten);
+            }
+            Err(why) => {
+                if why != said {
+                    tracing::warn!(%why, "envoy bootstrap: trying again");
+                    said.clone_from(&why);
+                }
+                report(&reports, Event::Trouble { source: Source::Bootstrap, why: Some(why) });
+            }
+        }
+        beat.rest().await;
+    }
+}
+
+async fn try_bootstrap(site: &Site, identity: &Identity) -> Result<(), String> {
+    let config = &site.config;
+    let token = site.secrets.service_token.as_ref();
+    let args =
+        consul::connect_envoy_args(&identity.ids, &config.consul, &config.service, &config.envoy);
+    let spec = ChildSpec {
+        name: "consul connect envoy".to_owned(),
+        program: config.consul.binary.clone(),
+        args: args.into_iter().map(Into::into).collect(),
+        env: child_env(config, token),
+        output: Output::Capture { max: 1024 * 1024 },
+        oom_score_adj: None,
+    };
+    let token_path = site.private_dir.join("consul-token.json");
+    let (out, token_file) = tokio::join!(
+        run_to_end(&site.reaper, spec, BOOTSTRAP_LIMIT),
+        token_form(site, token.is_some(), &token_path)
+    );
+    let out = out.map_err(|e| e.to_string())?;
+    if !out.exit.success() {
+        let stderr = String::from_utf8_lossy(&out.stderr);
+        let last = stderr.trim().lines().last().unwrap_or_default();
+        return Err(format!("consul connect envoy: {}: {last}", out.exit));
+    }
+    let printed = serde_json::from_slice(&out.stdout)
+        .map_err(|e| format!("consul connect envoy printed no JSON: {e}"))?;
+    if let (TokenFile::Watched(path), Some(token)) = (token_file, token) {
+        let content = envoy::sds_token_file(token.expose_secret()).to_string();
+        write_private(path, content.as_bytes())
+            .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    }
+    let edit = Edit { token: token_file, admin_port: config.envoy.admin_port };
+    let edited = envoy::edit(printed, &edit).map_err(|e| e.to_string())?;
+    let path = bootstrap_path(site);
+    write_private(&path, edited.to_string().as_bytes())
+        .map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// How this Envoy can be given the token: an old one cannot read it from a file. One that does not say its version (a
+/// wrapper script, perhaps) counts as current.
+async fn token_form<'a>(site: &Site, has_token: bool, file: &'a Path) -> TokenFile<'a> {
+    if !has_token {
+        return TokenFile::None;
+    }
+    let config = &site.config;
+    let spec = ChildSpec {
+        name: Role::Envoy.name().to_owned(),
+        program: config.envoy.binary.clone(),
+        args: vec!["--version".into()],
+        env: envoy_env(),
+        output: Output::Capture { max: 4096 },
+        oom_score_adj: None,
+    };
+    let version = match run_to_end(&site.reaper, spec, BOOTSTRAP_LIMIT).await {
+        Ok(out) => envoy::parse_version(&String::from_utf8_lossy(&out.stdout)),
+        // What cannot be run is told when it is to be started.
+        Err(_) => None,
+    };
+    version.map_or(TokenFile::Watched(file), |version| TokenFile::for_version(version, file))
+}
+
+fn envoy_env() -> Vec<(OsString, OsString)> {
+    filtered_env(&["PATH", "HOME", "TMPDIR", "LANG", "TZ"])
+}
+
+/// Tells when Envoy is LIVE, and when the public listener's port accepts.
+async fn probe(admin: AdminClient, port: u16, reports: Reports) {
+    let mut beat = Beat::new();
+    let mut live = false;
+    loop {
+        if !live {
+            let why = match admin.ready().await {
+                Ok(true) => {
+                    live = true;
+                    report(&reports, Event::EnvoyLive);
+                    Some("LIVE; its public listener is not open yet".to_owned())
+                }
+                Ok(false) => Some("started; waits for its configuration from the agent".to_owned()),
+                Err(e) => Some(e.to_string()),
+            };
+            report(&reports, Event::Trouble { source: Source::Envoy, why });
+        }
+        // Who else could listen there? Ask Envoy too: the app may have taken the port.
+        if live && port_open(port).await && admin.listens_on(port).await.unwrap_or(false) {
+            report(&reports, Event::Trouble { source: Source::Envoy, why: None });
+            return report(&reports, Event::ListenerOpen);
+        }
+        beat.rest().await;
+    }
+}
+
+/// Drains the inbound listeners and tells when nothing is left. The machine bounds it.
+async fn drain(site: Site, reports: Reports) {
+    let admin = AdminClient::new(site.config.envoy.admin_port);
+    let port = site.config.proxy.public_listener_port;
+    let http = Plan::new(&site.config, 0).inbound == Inbound::Http;
+    let mut beat = Beat::new();
+    while let Err(e) = admin.drain_inbound().await {
+        tracing::warn!(error = %e, "envoy does not take the drain");
+        beat.rest().await;
+    }
+    let mut quiet_reads = 0;
+    while quiet_reads < 2 {
+        let left = if http { admin.rq_active().await } else { admin.cx_active(port).await };
+        match left {
+            // The protocol may come from the servers (service-defaults) and differ from what we think.
+            Ok(None) if http => {
+                quiet_reads += u32::from(admin.cx_active(port).await == Ok(Some(0)))
+            }
+            Ok(Some(0) | None) => quiet_reads += 1,
+            Ok(Some(_)) => quiet_reads = 0,
+            Err(e) => tracing::debug!(error = %e, "envoy does not tell what is in flight"),
+        }
+        tokio::time::sleep(DRAIN_READ).await;
+    }
+    report(&reports, Event::InboundDrained);
+}

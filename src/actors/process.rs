@@ -1,0 +1,183 @@
+//! What `consul_agent` and `envoy` share: run a child, tell how it goes, pass signals on.
+
+use crate::process::{self, Child, ChildSpec, Reaper, Signal, SpawnError};
+use crate::supervisor::actor::{Reports, report};
+use crate::supervisor::{Ending, Event, Role};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// One child at a time, and what lives no longer than it does.
+pub(crate) struct Runner {
+    role: Role,
+    reaper: Reaper,
+    reports: Reports,
+    child: Option<Arc<Child>>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Runner {
+    pub(crate) fn new(role: Role, reaper: Reaper, reports: Reports) -> Self {
+        Self { role, reaper, reports, child: None, tasks: Vec::new() }
+    }
+
+    /// Starts the child; `true` if it runs. What becomes of it is reported as events.
+    pub(crate) fn start(&mut self, spec: ChildSpec) -> bool {
+        self.quiet();
+        match process::spawn(&self.reaper, spec) {
+            Ok(child) => {
+                let child = Arc::new(child);
+                report(&self.reports, Event::ChildStarted { role: self.role, pid: child.pid() });
+                tokio::spawn(wait(child.clone(), self.role, self.reports.clone()));
+                self.child = Some(child);
+                true
+            }
+            Err(e) => {
+                let fatal =
+                    matches!(e, SpawnError::NotFound { .. } | SpawnError::NotExecutable { .. });
+                self.failed(e.to_string(), fatal);
+                false
+            }
+        }
+    }
+
+    /// It could not even be tried.
+    pub(crate) fn failed(&self, why: String, fatal: bool) {
+        tracing::error!(child = self.role.name(), %why, "cannot start");
+        let exit = Ending::SpawnFailed { why, fatal };
+        report(&self.reports, Event::ChildExited { role: self.role, exit });
+    }
+
+    /// Runs beside the child, if there is one; ends with it, with the next start or with [`Runner::quiet`].
+    pub(crate) fn beside(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        let exited = self.child.as_ref().map(|child| child.exited());
+        let work = async move {
+            match exited {
+                None => work.await,
+                Some(exited) => tokio::select! {
+                    () = work => {}
+                    _ = exited => {}
+                },
+            }
+        };
+        self.tasks.push(tokio::spawn(work).abort_handle());
+    }
+
+    /// Ends what runs beside the child.
+    pub(crate) fn quiet(&mut self) {
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+    }
+
+    /// TERM to the child itself: it tells its own children.
+    pub(crate) fn term(&self) {
+        if let Some(child) = &self.child {
+            child.signal(Signal::SIGTERM);
+        }
+    }
+
+    /// KILL to its whole group.
+    pub(crate) fn kill(&self) {
+        if let Some(child) = &self.child {
+            child.signal_group(Signal::SIGKILL);
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.quiet();
+        // Only when an actor dies with a child still there; the timeline waits for every child.
+        self.kill();
+    }
+}
+
+async fn wait(child: Arc<Child>, role: Role, reports: Reports) {
+    let pid = child.pid();
+    let exit = child.exited().await;
+    let last_words = child.last_lines();
+    tracing::info!(child = role.name(), pid, %exit, last = last_words.last(), "child exited");
+    report(&reports, Event::ChildExited { role, exit: Ending::Exit(exit) });
+}
+
+/// A delay that grows from 10 to 250 ms: the beat of every wait for something that is about to come up.
+pub(crate) struct Beat(Duration);
+
+impl Beat {
+    pub(crate) fn new() -> Self {
+        Self(Duration::from_millis(10))
+    }
+
+    pub(crate) async fn rest(&mut self) {
+        tokio::time::sleep(self.0).await;
+        // Quick while the thing usually comes up (0.1 to 0.5 s), slow when it does not.
+        self.0 = self.0.mul_f64(1.05).min(Duration::from_millis(250));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Output;
+    use crate::supervisor::actor::Msg;
+    use ractor::{Actor, ActorProcessingErr, ActorRef};
+    use tokio::sync::oneshot;
+
+    /// Takes reports, and does nothing about them.
+    struct Deaf;
+
+    impl Actor for Deaf {
+        type Msg = Msg;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(&self, _: ActorRef<Msg>, (): ()) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+    }
+
+    async fn runner() -> Runner {
+        let (supervisor, _) = Actor::spawn(None, Deaf, ()).await.unwrap();
+        Runner::new(Role::Envoy, Reaper::start().unwrap(), supervisor.get_derived())
+    }
+
+    /// Work that never ends by itself; the receiver fails when it is over.
+    fn endless() -> (impl Future<Output = ()> + Send + 'static, oneshot::Receiver<()>) {
+        let (held, over) = oneshot::channel::<()>();
+        let work = async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        };
+        (work, over)
+    }
+
+    #[tokio::test]
+    async fn what_runs_beside_a_child_ends_with_it() {
+        let mut runner = runner().await;
+        let spec = ChildSpec {
+            name: "sleep".to_owned(),
+            program: "sleep".into(),
+            args: vec!["100".into()],
+            env: Vec::new(),
+            output: Output::Capture { max: 0 },
+            oom_score_adj: None,
+        };
+        assert!(runner.start(spec));
+        let (work, mut over) = endless();
+        runner.beside(work);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(matches!(over.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+        runner.kill();
+        tokio::time::timeout(Duration::from_secs(10), over).await.expect("it goes on").unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn what_runs_before_a_child_ends_when_it_is_told_to() {
+        let mut runner = runner().await;
+        let (work, over) = endless();
+        runner.beside(work);
+        runner.quiet();
+        tokio::time::timeout(Duration::from_secs(10), over).await.expect("it goes on").unwrap_err();
+    }
+}

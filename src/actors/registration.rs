@@ -1,0 +1,214 @@
+//! Keeps the service and its proxy registered at the agent: registers, offers, withdraws, deregisters.
+//!
+//! Writes go through one queue, so that none overtakes another. `Hush` lets the one on its way come back and drops the
+//! rest: after that nothing of ours can make the instance passing.
+
+use super::desk::{Desk, Write};
+use super::{Identity, watchdog};
+use crate::config::Config;
+use crate::consul::Client;
+use crate::supervisor::actor::{Reports, report};
+use crate::supervisor::{Event, Source};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// What this actor takes.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    Identify(Arc<Identity>),
+    Register {
+        hold: bool,
+        containers: Vec<String>,
+    },
+    PassProxyCheck,
+    EndHold,
+    ProbeApp,
+    WatchOffer,
+    Hush,
+    Withdraw,
+    AskPeers,
+    Deregister,
+    /// The write at the head of the queue is done.
+    Written,
+}
+
+/// See the module's text.
+pub(crate) struct RegistrationActor;
+
+/// What it needs.
+pub(crate) struct Arguments {
+    pub(crate) config: Arc<Config>,
+    pub(crate) consul: Client,
+    pub(crate) reports: Reports,
+}
+
+pub(crate) struct State {
+    desk: Option<Desk>,
+    args: Arguments,
+    queue: VecDeque<Write>,
+    writing: bool,
+    hush: watch::Sender<bool>,
+    /// Containers with a TTL check.
+    containers: watch::Sender<Vec<String>>,
+    guarded: bool,
+    watches: Vec<AbortHandle>,
+    asking: Option<AbortHandle>,
+    /// The servers have shown our proxy to us.
+    shown: Arc<AtomicBool>,
+}
+
+impl Actor for RegistrationActor {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Msg>,
+        args: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        Ok(State {
+            desk: None,
+            args,
+            queue: VecDeque::new(),
+            writing: false,
+            hush: watch::channel(false).0,
+            containers: watch::channel(Vec::new()).0,
+            guarded: false,
+            watches: Vec::new(),
+            asking: None,
+            shown: Arc::new(AtomicBool::new(false)),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Msg>,
+        msg: Msg,
+        s: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Identify(identity) => {
+                s.desk = Some(Desk {
+                    hush: s.hush.subscribe(),
+                    config: s.args.config.clone(),
+                    consul: s.args.consul.clone(),
+                    identity,
+                    reports: s.args.reports.clone(),
+                });
+            }
+            Msg::Register { hold, containers } => {
+                s.containers.send_replace(containers.clone());
+                // A registration that waits is out of date; what follows it is asked for again afterwards.
+                s.queue.clear();
+                s.enqueue(&myself, Write::Register { hold, containers });
+            }
+            Msg::PassProxyCheck => s.enqueue(&myself, Write::PassProxyCheck),
+            Msg::EndHold => s.enqueue(&myself, Write::EndHold),
+            Msg::ProbeApp => s.watch(|desk| desk.probe_app()),
+            Msg::WatchOffer => {
+                let shown = s.shown.clone();
+                s.watch(|desk| desk.watch_offer(shown));
+            }
+            Msg::Written => {
+                s.writing = false;
+                if *s.hush.borrow() {
+                    report(&s.args.reports, Event::Quiet(Source::Registration));
+                } else {
+                    s.guard();
+                    s.write_next(&myself);
+                }
+            }
+            Msg::Hush => s.hush(),
+            Msg::Withdraw => {
+                let containers = s.containers.borrow().clone();
+                s.run(|desk| desk.withdraw(containers));
+            }
+            Msg::AskPeers => {
+                let shown = s.shown.clone();
+                s.asking = s.run(|desk| desk.ask_peers(shown));
+            }
+            Msg::Deregister => {
+                if let Some(asking) = s.asking.take() {
+                    asking.abort();
+                }
+                s.run(Desk::deregister);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn enqueue(&mut self, myself: &ActorRef<Msg>, write: Write) {
+        if !*self.hush.borrow() {
+            self.queue.push_back(write);
+            self.write_next(myself);
+        }
+    }
+
+    fn write_next(&mut self, myself: &ActorRef<Msg>) {
+        if self.writing {
+            return;
+        }
+        let (Some(desk), Some(write)) = (self.desk.clone(), self.queue.pop_front()) else {
+            return;
+        };
+        self.writing = true;
+        let myself = myself.clone();
+        tokio::spawn(async move {
+            desk.write(write).await;
+            super::tell(&myself, Msg::Written);
+        });
+    }
+
+    /// From the first write on, what was registered is watched over.
+    fn guard(&mut self) {
+        if !std::mem::replace(&mut self.guarded, true) {
+            let containers = self.containers.subscribe();
+            self.watch(|desk| {
+                let ids = desk.identity.ids.clone();
+                watchdog::watch(desk.consul, desk.config, ids, containers, desk.reports)
+            });
+        }
+    }
+
+    fn hush(&mut self) {
+        self.queue.clear();
+        for watch in self.watches.drain(..) {
+            watch.abort();
+        }
+        let first = !self.hush.send_replace(true);
+        if first && !self.writing {
+            report(&self.args.reports, Event::Quiet(Source::Registration));
+        }
+    }
+
+    /// Runs something that only looks, until the hush.
+    fn watch<F: Future<Output = ()> + Send + 'static>(&mut self, look: impl FnOnce(Desk) -> F) {
+        if !*self.hush.borrow()
+            && let Some(task) = self.run(look)
+        {
+            self.watches.push(task);
+        }
+    }
+
+    fn run<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        job: impl FnOnce(Desk) -> F,
+    ) -> Option<AbortHandle> {
+        self.desk.clone().map(|desk| tokio::spawn(job(desk)).abort_handle())
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        for task in self.watches.drain(..).chain(self.asking.take()) {
+            task.abort();
+        }
+    }
+}

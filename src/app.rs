@@ -1,0 +1,384 @@
+//! The composition root: a checked configuration becomes an [`App`], that a [`Running`] supervisor, that an exit code.
+
+use crate::actors::{Secrets, Site, crew};
+use crate::admin::{self, Request};
+use crate::config::{Config, Env, Secret, SecretError};
+use crate::consul::Client;
+use crate::ecs::METADATA_URI_ENV;
+use crate::exit;
+use crate::logging;
+use crate::own_copy;
+use crate::private::private_dir;
+use crate::process::{self, Reaper};
+use crate::signals::Signals;
+use crate::supervisor::actor::{Arguments, Msg, Supervisor};
+use crate::supervisor::{Event, Plan};
+use crate::timeline;
+use ractor::{Actor, ActorRef};
+use secrecy::SecretString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Requests of the admin API that may wait; more is answered 503.
+const REQUESTS: usize = 64;
+/// Actors that do not end by then are left behind.
+const ACTORS_END: Duration = Duration::from_secs(2);
+
+/// Why the supervisor could not be built. Nothing was started then.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A secret that the configuration refers to is not there.
+    #[error("{path}: {source}")]
+    Secret {
+        /// Where in the configuration.
+        path: &'static str,
+        /// Why.
+        source: SecretError,
+    },
+    /// The admin listener's address is taken or not ours; the error names it.
+    #[error("cannot serve the admin API: {0}")]
+    Listen(io::Error),
+    /// The folder for bootstrap, agent config and token file cannot be made.
+    #[error("envoy.configDir: cannot make a private folder at {path}: {source}")]
+    PrivateDir {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refuses something basic.
+    #[error("{what}: {source}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP client of the agent's API cannot be made.
+    #[error(transparent)]
+    Consul(#[from] crate::consul::Error),
+    /// An actor did not start: a bug.
+    #[error("the supervisor did not start: {0}")]
+    Spawn(Box<ractor::SpawnErr>),
+}
+
+impl BuildError {
+    /// The process's exit code for it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Secret { .. } => exit::USAGE,
+            _ => exit::COULD_NOT_START,
+        }
+    }
+}
+
+/// Everything that is there before the timeline begins.
+pub struct App {
+    config: Arc<Config>,
+    site: Site,
+    consul: Client,
+    /// Ours to remove at the end.
+    temporary: Option<PathBuf>,
+    listener: tokio::net::TcpListener,
+    signals: Signals,
+    started_at: jiff::Timestamp,
+}
+
+/// A supervisor at work.
+pub struct Running {
+    config: Arc<Config>,
+    epoch: Instant,
+    log: timeline::Log,
+    temporary: Option<PathBuf>,
+    supervisor: ActorRef<Msg>,
+    joined: JoinHandle<()>,
+    finished: oneshot::Receiver<u8>,
+    background: Vec<JoinHandle<()>>,
+    admin: SocketAddr,
+}
+
+/// What is left when everything has exited.
+#[derive(Debug)]
+pub struct Finished {
+    /// The process's exit code.
+    pub code: u8,
+    /// The whole timeline.
+    pub timeline: timeline::Timeline,
+}
+
+impl App {
+    /// Builds it. `signals` were installed as early as could be; `epoch` and `started_at` are the moment of exec.
+    ///
+    /// Must be called on the thread that runs the (current-thread) runtime: children die with the thread that started
+    /// them.
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing was started then.
+    pub async fn build(
+        config: Config,
+        env: &dyn Env,
+        signals: Signals,
+        epoch: Instant,
+        started_at: jiff::Timestamp,
+    ) -> Result<Self, BuildError> {
+        let system = |what| move |source| BuildError::System { what, source };
+        if let Err(e) = process::raise_nofile() {
+            tracing::warn!(error = %e, "cannot raise the limit of open files");
+        }
+        let reaper = Reaper::start().map_err(system("reaper"))?;
+        reaper.adopt_orphans().map_err(system("reaper of orphans"))?;
+        let secrets = resolve(&config, env)?;
+        let consul = Client::new(
+            &format!("http://127.0.0.1:{}", config.consul.http_port),
+            secrets.service_token.clone(),
+        )?
+        .with_tenancy(config.service.namespace.as_deref(), config.service.partition.as_deref());
+        let listener = admin::bind(config.admin.listen).await.map_err(BuildError::Listen)?;
+        if let Some(dir) = &config.lifecycle.app_bin_dir {
+            // Not fatal: the apps may have the binary from elsewhere, and say so themselves if not.
+            match own_copy::copy_into(dir) {
+                Ok(path) => {
+                    tracing::info!(path = %path.display(), "binary for the apps is in place")
+                }
+                Err(e) => {
+                    tracing::error!(dir = %dir.display(), error = %e, "lifecycle.appBinDir: cannot copy the binary there");
+                }
+            }
+        }
+        let (private_dir, temporary) = make_private_dir(config.envoy.config_dir.as_deref())?;
+        let config = Arc::new(config);
+        let site = Site {
+            config: config.clone(),
+            metadata_uri: env
+                .var(METADATA_URI_ENV)
+                .and_then(|v| v.into_string().ok())
+                .filter(|v| !v.is_empty()),
+            secrets: Arc::new(secrets),
+            reaper,
+            private_dir,
+            epoch,
+        };
+        Ok(Self { config, site, consul, temporary, listener, signals, started_at })
+    }
+
+    /// Starts the supervisor: T0 begins.
+    ///
+    /// # Errors
+    /// [`BuildError::Spawn`].
+    pub async fn start(self) -> Result<Running, BuildError> {
+        let epoch = self.site.epoch;
+        let log = timeline::Log::new(format!("{:.9}", self.started_at));
+        let (status, status_seen) = watch::channel(Arc::default());
+        let (requests, asked) = mpsc::channel(REQUESTS);
+        let (finished, when_finished) = oneshot::channel();
+        // Jitter must differ between tasks that start together; the pid differs only within a host.
+        let seed = u64::from(std::process::id())
+            ^ self.started_at.as_nanosecond().to_le_bytes()[..8]
+                .iter()
+                .fold(0, |n, b| n << 8 | u64::from(*b));
+        let admin_addr = self.listener.local_addr().unwrap_or(self.config.admin.listen);
+        let source = admin::Source { status: status_seen, timeline: log.clone(), epoch, requests };
+        let server = tokio::spawn(admin::serve(self.listener, source));
+        let arguments = Arguments {
+            plan: Plan::new(&self.config, seed),
+            epoch,
+            log: log.clone(),
+            status,
+            finished,
+            make_hands: crew(self.site, self.consul),
+        };
+        let (supervisor, joined) = Actor::spawn(None, Supervisor, arguments)
+            .await
+            .map_err(|e| BuildError::Spawn(Box::new(e)))?;
+        let background = vec![
+            server,
+            tokio::spawn(forward_requests(asked, supervisor.clone())),
+            tokio::spawn(self.signals.forward(supervisor.clone())),
+        ];
+        Ok(Running {
+            config: self.config,
+            epoch,
+            log,
+            temporary: self.temporary,
+            supervisor,
+            joined,
+            finished: when_finished,
+            background,
+            admin: admin_addr,
+        })
+    }
+}
+
+impl Running {
+    /// Where the admin API listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Waits for the end of the timeline, writes the timeline file and the summary.
+    pub async fn finish(self) -> Finished {
+        let code = match self.finished.await {
+            Ok(code) => code,
+            Err(_) => {
+                // It died without a word: a bug. The children die with it, or with us by PDEATHSIG.
+                tracing::error!("the supervisor ended before the timeline did");
+                exit::GAVE_UP
+            }
+        };
+        if tokio::time::timeout(ACTORS_END, self.joined).await.is_err() {
+            tracing::warn!("an actor does not end");
+            self.supervisor.kill();
+        }
+        for task in self.background {
+            task.abort();
+        }
+        let timeline = self.log.snapshot();
+        summarize(&timeline, code, self.epoch.elapsed());
+        if let Some(path) = &self.config.lifecycle.timeline_file
+            && let Err(e) = write_timeline(path, &timeline)
+        {
+            tracing::error!(path = %path.display(), error = %e, "cannot write the timeline file");
+        }
+        if let Some(dir) = &self.temporary
+            && let Err(e) = std::fs::remove_dir_all(dir)
+        {
+            tracing::debug!(error = %e, "the private folder stays");
+        }
+        Finished { code, timeline }
+    }
+}
+
+fn resolve(config: &Config, env: &dyn Env) -> Result<Secrets, BuildError> {
+    let get = |path: &'static str,
+               secret: Option<&Secret>|
+     -> Result<Option<SecretString>, BuildError> {
+        secret
+            .map(|secret| secret.resolve(env).map_err(|source| BuildError::Secret { path, source }))
+            .transpose()
+    };
+    let consul = &config.consul;
+    Ok(Secrets {
+        agent_token: get("consul.agentToken", consul.agent_token.as_ref())?,
+        service_token: get("consul.serviceToken", consul.service_token.as_ref())?,
+        gossip_key: get("consul.gossipKey", consul.gossip_key.as_ref())?,
+        ca: get("consul.tls.ca", consul.tls.as_ref().map(|tls| &tls.ca))?,
+    })
+}
+
+/// The configured folder, or a fresh temporary one, which is also given as the second value.
+fn make_private_dir(configured: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>), BuildError> {
+    let failed = |path: &Path, source| BuildError::PrivateDir { path: path.to_owned(), source };
+    if let Some(path) = configured {
+        private_dir(path).map_err(|e| failed(path, e))?;
+        return Ok((path.to_owned(), None));
+    }
+    let template = std::env::temp_dir().join("taskmesh-XXXXXX");
+    let path =
+        nix::unistd::mkdtemp(&template).map_err(|e| failed(&template, io::Error::from(e)))?;
+    Ok((path.clone(), Some(path)))
+}
+
+fn summarize(timeline: &timeline::Timeline, code: u8, ran: Duration) {
+    let at = |event| timeline.find(event).map(|r| r.ms);
+    let stop = timeline.find(timeline::Event::StopNoticed);
+    tracing::info!(
+        exit_code = code,
+        ran_s = (ran.as_secs_f64() * 10.0).round() / 10.0,
+        ready_ms = at(timeline::Event::Ready),
+        offered_ms = at(timeline::Event::Offered),
+        stop_cause = stop.and_then(|r| r.cause.as_deref()),
+        stop_ms = stop.and_then(|r| Some((at(timeline::Event::AllExited)? - r.ms).round())),
+        repairs = timeline
+            .events
+            .iter()
+            .filter(|r| r.event == timeline::Event::RegistrationRepaired)
+            .count(),
+        restarts =
+            timeline.events.iter().filter(|r| r.event == timeline::Event::ChildRestarted).count(),
+        "summary"
+    );
+}
+
+fn write_timeline(path: &Path, timeline: &timeline::Timeline) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(timeline)?;
+    text.push(b'\n');
+    std::fs::write(path, text)
+}
+
+async fn forward_requests(mut asked: mpsc::Receiver<Request>, supervisor: ActorRef<Msg>) {
+    while let Some(request) = asked.recv().await {
+        if supervisor.cast(Msg::Event(Event::Admin(request))).is_err() {
+            return;
+        }
+    }
+}
+
+/// `taskmesh run`: from the configuration to the exit code.
+pub fn run(sources: &crate::config::Sources, env: &dyn Env) -> u8 {
+    let epoch = Instant::now();
+    let started_at = jiff::Timestamp::now();
+    // One thread: PDEATHSIG follows the thread that forks, and one supervisor needs no more.
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("taskmesh: cannot start the runtime: {e}");
+            return exit::COULD_NOT_START;
+        }
+    };
+    // Before the configuration is read: as PID 1 a TERM that has no handler yet is ignored by the kernel.
+    let signals = {
+        let _in_runtime = runtime.enter();
+        match Signals::new() {
+            Ok(signals) => signals,
+            Err(e) => {
+                eprintln!("taskmesh: cannot catch signals: {e}");
+                return exit::COULD_NOT_START;
+            }
+        }
+    };
+    let loaded = match crate::config::load(sources, env) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return exit::USAGE;
+        }
+    };
+    let log = &loaded.config.log;
+    let _guard = match logging::init(log.level, log.format) {
+        Ok(guard) => guard,
+        Err(e) => {
+            eprintln!("taskmesh: cannot start the log writer: {e}");
+            return exit::COULD_NOT_START;
+        }
+    };
+    logging::log_panics();
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let code = runtime.block_on(async {
+        let running = match App::build(loaded.config, env, signals, epoch, started_at).await {
+            Ok(app) => app.start().await,
+            Err(e) => Err(e),
+        };
+        match running {
+            Ok(running) => running.finish().await.code,
+            Err(e) => {
+                tracing::error!("{e}");
+                e.exit_code()
+            }
+        }
+    });
+    // A name lookup that hangs must not hold the exit back.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    code
+}
