@@ -1,7 +1,9 @@
 //! Development only: never in the image. A network of namespaces, a simulated ECS task, a
 //! development mesh, small apps and a load client, and the demo that shows them together.
 
+pub mod apps;
 pub mod ecs;
+pub mod load;
 pub mod net;
 pub mod parts;
 pub mod scratch;

@@ -1,0 +1,106 @@
+//! Small programs that tests and the demo run as the apps of simulated tasks.
+
+mod http;
+mod term;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+pub use term::OnTerm;
+
+/// `testbed app ...`.
+#[derive(Debug, Args)]
+pub struct AppArgs {
+    #[command(subcommand)]
+    app: App,
+}
+
+/// The programs.
+#[derive(Debug, Subcommand)]
+enum App {
+    /// An HTTP/1.1 server: `GET /` says who answered, `/call` asks the upstream, `/slow` takes
+    /// the time in `?for=`
+    Http(HttpArgs),
+    /// Runs for a while
+    Sleep {
+        /// How long; for ever if not given
+        #[arg(long = "for", value_parser = humantime::parse_duration)]
+        time: Option<Duration>,
+        /// What TERM does
+        #[arg(long, value_enum, default_value_t)]
+        term: OnTerm,
+    },
+    /// Exits with a code after a while
+    Exit {
+        /// The code
+        #[arg(long, default_value_t = 0)]
+        code: u8,
+        /// The while
+        #[arg(long, value_parser = humantime::parse_duration, default_value = "0s")]
+        after: Duration,
+    },
+}
+
+/// `testbed app http`.
+#[derive(Debug, Clone, Args)]
+pub struct HttpArgs {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub listen: SocketAddr,
+    /// Who answers
+    #[arg(long)]
+    pub name: String,
+    /// How long every answer takes
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "0ms")]
+    pub delay: Duration,
+    /// How long to wait before listening
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "0ms")]
+    pub listen_after: Duration,
+    /// What TERM does
+    #[arg(long, value_enum, default_value_t)]
+    pub term: OnTerm,
+    /// Where `/call` asks, such as http://127.0.0.1:5432
+    #[arg(long)]
+    pub upstream: Option<String>,
+}
+
+/// Runs one of the programs to its end.
+#[must_use]
+pub fn run(args: AppArgs) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            match args.app {
+                App::Http(args) => http::serve(args).await,
+                App::Sleep { time, term } => sleep(time, term).await,
+                App::Exit { code, after } => {
+                    tokio::time::sleep(after).await;
+                    Ok(ExitCode::from(code))
+                }
+            }
+        })
+    });
+    ended.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn sleep(time: Option<Duration>, term: OnTerm) -> std::io::Result<ExitCode> {
+    let asked = term::asked(term)?;
+    let over = async {
+        match time {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    println!("up");
+    tokio::select! {
+        () = asked => {}
+        () = over => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,128 @@
+//! The apps and the load client, in simulated tasks.
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::{json_of, spec};
+use testbed::ecs::EcsTask;
+use testbed::load::{Load, LoadSpec};
+use testbed::net::{Lan, ProcessSpec};
+use tokio::time::timeout;
+
+fn http(name: &str, more: &[&str]) -> Value {
+    let mut command = vec![
+        env!("CARGO_BIN_EXE_testbed"),
+        "app",
+        "http",
+        "--name",
+        name,
+        "--listen",
+        "{{ip}}:9090",
+    ];
+    command.extend(more);
+    json!({"name": name, "command": command})
+}
+
+async fn start(lan: &Lan, name: &str, more: &[&str]) -> (EcsTask, String) {
+    let host = lan.host(name).expect("a host");
+    let url = format!("http://{}:9090", host.ip());
+    let task = EcsTask::start(&host, spec(json!([http(name, more)]))).await.expect("started");
+    let line = task.container(name).expect("there").wait_line("listens").await;
+    line.expect("it listens");
+    (task, url)
+}
+
+#[tokio::test]
+async fn load_sees_who_answers_and_how_a_stop_fails() {
+    let lan = Lan::new().expect("a network");
+    let (task, url) = start(&lan, "api-1", &["--delay", "20ms"]).await;
+    let load = Load::start(lan.hub(), LoadSpec::new(&url).expect("a url").connections(3));
+    timeout(Duration::from_secs(10), load.wait_ok(20)).await.expect("it answers");
+    let before = load.report();
+    assert_eq!((before.failed, before.responders.len()), (0, 1), "{before}");
+    assert!(before.responders["api-1"] >= 20 && before.latency(0.5) >= Duration::from_millis(20));
+    task.stop();
+    let result = task.wait_stopped().await;
+    assert_eq!(result.container("api-1").expect("it").exit_code, Some(0));
+    let failing = async {
+        while load.report().reasons.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), failing).await.expect("requests under way, then connects");
+    let after = load.stop().await;
+    assert!(after.reasons.contains_key("connect: connection refused"), "{after}");
+    assert!(after.reasons.keys().any(|reason| reason.starts_with("head: ")), "{after}");
+}
+
+#[tokio::test]
+async fn an_app_that_drains_finishes_what_is_under_way() {
+    let lan = Lan::new().expect("a network");
+    let (task, url) = start(&lan, "api-1", &["--delay", "300ms", "--term", "drain"]).await;
+    let spec = LoadSpec::new(&url).expect("a url").connections(1).pause(Duration::from_secs(9));
+    let load = Load::start(lan.hub(), spec);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    task.stop();
+    timeout(Duration::from_secs(5), load.wait_ok(1)).await.expect("the answer comes");
+    let result = timeout(Duration::from_secs(5), task.wait_stopped()).await.expect("stops");
+    let app = result.container("api-1").expect("it");
+    assert_eq!((app.exit_code, app.killed), (Some(0), false));
+    assert_eq!(app.output.last().expect("a line").text, "drained");
+    assert_eq!(load.report().failed, 0);
+}
+
+#[tokio::test]
+async fn an_app_that_ignores_term_is_killed() {
+    let lan = Lan::new().expect("a network");
+    let host = lan.host("api-1").expect("a host");
+    let mut app = http("api-1", &["--term", "ignore"]);
+    app["stopTimeout"] = json!(0.2);
+    let task = EcsTask::start(&host, spec(json!([app]))).await.expect("started");
+    let app = task.container("api-1").expect("it");
+    app.wait_line("listens").await.expect("up");
+    task.stop();
+    let result = task.wait_stopped().await;
+    let app = result.container("api-1").expect("it");
+    assert_eq!((app.exit_code, app.killed), (Some(137), true));
+    assert!(app.output.iter().any(|line| line.text == "TERM ignored"));
+}
+
+#[tokio::test]
+async fn call_asks_the_upstream_and_tells_its_failure() {
+    let lan = Lan::new().expect("a network");
+    let (db, db_url) = start(&lan, "db-1", &[]).await;
+    let (_api, url) = start(&lan, "api-1", &["--upstream", &db_url]).await;
+    let call = format!("{url}/call");
+    let body = json_of(lan.hub(), &call).await;
+    assert_eq!((&body["from"], &body["upstream"]["from"]), (&json!("api-1"), &json!("db-1")));
+    let load = Load::start(lan.hub(), LoadSpec::new(&call).expect("a url").connections(1));
+    timeout(Duration::from_secs(5), load.wait_ok(3)).await.expect("it answers");
+    load.pause();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let paused = load.report();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(load.report().ok, paused.ok, "nothing is sent in a pause");
+    db.stop();
+    db.wait_stopped().await;
+    load.resume();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let report = load.stop().await;
+    assert_eq!(report.responders.keys().collect::<Vec<_>>(), ["db-1"], "{report}");
+    assert!(report.reasons.keys().all(|reason| reason.starts_with("status 502")), "{report}");
+    assert!(report.failed > 0, "{report}");
+}
+
+#[tokio::test]
+async fn exit_and_sleep_end_as_asked() {
+    let lan = Lan::new().expect("a network");
+    let app = |args: &[&str]| {
+        let args = ["app"].iter().chain(args).map(|&arg| arg.to_owned());
+        lan.hub().spawn_process(ProcessSpec::new(env!("CARGO_BIN_EXE_testbed"), args))
+    };
+    let exit = app(&["exit", "--code", "7", "--after", "50ms"]).await.expect("started");
+    assert_eq!(exit.finished().await.code(), 7);
+    let sleep = app(&["sleep", "--for", "50ms"]).await.expect("started");
+    assert_eq!(sleep.finished().await.code(), 0);
+}
