@@ -4,6 +4,7 @@
 pub mod apps;
 pub mod ecs;
 pub mod load;
+pub mod mesh;
 pub mod net;
 pub mod parts;
 pub mod scratch;

@@ -1,3 +1,7 @@
-//! Development only.
+//! A stand-in for the `consul` executable, for development and tests only: see `testbed::mesh`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    testbed::mesh::cli::main()
+}
