@@ -2,6 +2,8 @@
 //! development mesh, small apps and a load client, and the demo that shows them together.
 
 pub mod apps;
+pub mod cluster;
+pub mod definitions;
 pub mod ecs;
 pub mod load;
 pub mod mesh;

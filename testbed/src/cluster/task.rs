@@ -1,0 +1,116 @@
+//! A task that runs: its supervisor, its timeline, its end.
+
+use super::http::{client, get};
+use super::plan::Ports;
+use crate::ecs::{EcsTask, TaskResult};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+use taskmesh::timeline::{Event, Record, Timeline};
+use tokio::time::Instant;
+
+/// A running task of the mesh.
+pub struct MeshTask {
+    /// The simulated ECS task.
+    pub ecs: EcsTask,
+    /// Its ports.
+    pub ports: Ports,
+    pub(super) name: String,
+    pub(super) timeline_file: PathBuf,
+}
+
+impl MeshTask {
+    /// The host's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Asks the supervisor's admin API.
+    ///
+    /// # Errors
+    /// If it does not answer with JSON.
+    pub async fn admin(&self, path: &str) -> Result<Value> {
+        get(self.ecs.host(), format!("http://127.0.0.1:{}{path}", self.ports.admin)).await
+    }
+
+    /// PUTs to the task's own agent, as somebody with access to it could.
+    ///
+    /// # Errors
+    /// If it does not answer with 200.
+    pub async fn agent_put(&self, path: &str) -> Result<()> {
+        let url = format!("http://127.0.0.1:{}{path}", self.ports.http);
+        let put = move || async move { client().put(url).send().await?.error_for_status() };
+        self.ecs.host().spawn(put).await??;
+        Ok(())
+    }
+
+    /// POSTs to the supervisor's admin API.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn admin_post(&self, path: &str) -> Result<u16> {
+        let url = format!("http://127.0.0.1:{}{path}", self.ports.admin);
+        let answer =
+            self.ecs.host().spawn(move || async move { client().post(url).send().await }).await??;
+        Ok(answer.status().as_u16())
+    }
+
+    /// The timeline: live while the supervisor runs, else what it left.
+    ///
+    /// # Errors
+    /// If there is none yet.
+    pub async fn timeline(&self) -> Result<Timeline> {
+        if let Ok(text) = std::fs::read(&self.timeline_file)
+            && let Ok(timeline) = serde_json::from_slice(&text)
+        {
+            return Ok(timeline);
+        }
+        Ok(serde_json::from_value(self.admin("/v1/timeline").await?)?)
+    }
+
+    /// Waits until an event is on the timeline.
+    ///
+    /// # Errors
+    /// If it is not there within `limit`; with the timeline and the last lines of the supervisor.
+    pub async fn wait_event(&self, event: Event, limit: Duration) -> Result<Record> {
+        let began = Instant::now();
+        loop {
+            let timeline = self.timeline().await;
+            if let Ok(timeline) = &timeline
+                && let Some(record) = timeline.find(event)
+            {
+                return Ok(record.clone());
+            }
+            if began.elapsed() > limit {
+                bail!(
+                    "{}: no {} within {limit:?}\n{timeline:#?}\n{}",
+                    self.name,
+                    event.name(),
+                    self.last_lines(40)
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the task has stopped; gives ECS's view and the timeline that the supervisor left.
+    ///
+    /// # Errors
+    /// If it has not stopped within `limit`, or left no timeline.
+    pub async fn wait_stopped(&self, limit: Duration) -> Result<(TaskResult, Timeline)> {
+        let Ok(result) = tokio::time::timeout(limit, self.ecs.wait_stopped()).await else {
+            bail!("{}: not stopped within {limit:?}\n{}", self.name, self.last_lines(40));
+        };
+        let text = std::fs::read(&self.timeline_file)
+            .with_context(|| format!("{}: no timeline\n{}", self.name, self.last_lines(40)))?;
+        Ok((result, serde_json::from_slice(&text)?))
+    }
+
+    /// The supervisor's last lines, for a failed test.
+    pub fn last_lines(&self, count: usize) -> String {
+        let lines = self.ecs.output("taskmesh");
+        let from = lines.len().saturating_sub(count);
+        lines[from..].iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
+    }
+}
