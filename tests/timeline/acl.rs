@@ -1,0 +1,128 @@
+//! A mesh that allows nothing without a token.
+
+use crate::support::{LONG, Seen, assert_started, assert_stopped};
+use serde_json::json;
+use taskmesh::timeline::Event;
+use testbed::cluster::{Backend, Cluster, TaskPlan};
+use testbed::definitions::wrapped;
+
+#[tokio::test]
+async fn the_two_tokens_of_a_task_are_enough_from_t0_to_t3() {
+    if let Err(missing) = testbed::parts::envoy() {
+        return testbed::skip::skip(&missing.to_string());
+    }
+    let backend = Backend::best().expect("CONSUL_BIN");
+    let (cluster, tokens) = Cluster::start_with_acls(backend, "api").await.expect("cluster");
+    let dir = tempfile::tempdir().expect("dir");
+    // One from a file, one from the environment: both ways are supported.
+    let agent_token = dir.path().join("agent-token");
+    std::fs::write(&agent_token, format!("{}\n", tokens.agent)).expect("file");
+    let service = tokens.service.clone();
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "consul": {
+            "acl": {},
+            "agentToken": { "file": agent_token },
+            "serviceToken": { "env": "CONSUL_HTTP_TOKEN" }
+        }}))
+        .platform(move |spec| {
+            spec.env.insert("CONSUL_HTTP_TOKEN".to_owned(), service);
+        });
+    let task = cluster.task(plan).await.expect("task");
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+
+    // Nobody else in the task can read a token: not on a command line, not in a log, not in a wide file.
+    let supervisor = task.ecs.container("taskmesh").expect("taskmesh");
+    for process in supervisor.processes() {
+        let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        assert!(!line.contains(&tokens.service) && !line.contains(&tokens.agent), "{line}");
+    }
+    let log = task.last_lines(usize::MAX);
+    assert!(!log.contains(&tokens.service) && !log.contains(&tokens.agent));
+
+    task.ecs.stop();
+    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
+    let seen = Seen(timeline);
+    assert_started(&seen);
+    assert_stopped(&seen);
+    seen.cause(Event::PeersUpdated, "confirmed");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn a_token_without_the_right_is_named_and_waited_for() {
+    if let Err(missing) = testbed::parts::envoy() {
+        return testbed::skip::skip(&missing.to_string());
+    }
+    let backend = Backend::best().expect("CONSUL_BIN");
+    // The token is for another service.
+    let (cluster, tokens) = Cluster::start_with_acls(backend, "other").await.expect("cluster");
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "consul": {
+            "acl": {},
+            "agentToken": { "env": "AGENT_TOKEN" },
+            "serviceToken": { "env": "CONSUL_HTTP_TOKEN" }
+        }}))
+        .platform(move |spec| {
+            spec.env.insert("CONSUL_HTTP_TOKEN".to_owned(), tokens.service);
+            spec.env.insert("AGENT_TOKEN".to_owned(), tokens.agent);
+        });
+    let task = cluster.task(plan).await.expect("task");
+    task.wait_event(Event::AgentReady, LONG).await.expect("agent ready");
+    let began = tokio::time::Instant::now();
+    loop {
+        let ready = task.admin("/ready").await.expect("ready");
+        let first = &ready["pending"][0];
+        let reason = first["reason"].as_str().unwrap_or_default();
+        let joined = ready["pending"]
+            .as_array()
+            .is_some_and(|latches| latches.iter().all(|l| l["latch"] != "consul servers"));
+        if joined && first["latch"] == "registration" && reason.contains("403") {
+            break;
+        }
+        assert!(began.elapsed() < LONG, "{ready}\n{}", task.last_lines(20));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    task.ecs.stop();
+    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
+    Seen(timeline).has_no(Event::Registered);
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn an_old_envoy_gets_the_token_in_its_bootstrap_and_a_current_one_in_a_file() {
+    let envoy = match testbed::parts::envoy() {
+        Ok(envoy) => envoy,
+        Err(missing) => return testbed::skip::skip(&missing.to_string()),
+    };
+    let backend = Backend::best().expect("CONSUL_BIN");
+    let (cluster, tokens) = Cluster::start_with_acls(backend, "api").await.expect("cluster");
+    let dir = tempfile::tempdir().expect("dir");
+    // It is the same Envoy; it only says that it is older.
+    let says = "echo 'envoy  version: 0/1.33.0/Clean/RELEASE/BoringSSL'";
+    let body = format!("[ \"$1\" = --version ] && {says} && exit\nexec {} \"$@\"", envoy.display());
+    let old = crate::start::script(dir.path(), "old-envoy", &body);
+    for (name, binary, inline) in [("old", old, true), ("current", envoy, false)] {
+        let token = tokens.clone();
+        let plan = TaskPlan::new(name, "api", wrapped("api", &[]))
+            .config(json!({
+                "consul": {
+                    "acl": {},
+                    "agentToken": { "env": "AGENT_TOKEN" },
+                    "serviceToken": { "env": "CONSUL_HTTP_TOKEN" }
+                },
+                "envoy": { "binary": binary, "configDir": dir.path().join(name) }
+            }))
+            .platform(move |spec| {
+                spec.env.insert("CONSUL_HTTP_TOKEN".to_owned(), token.service);
+                spec.env.insert("AGENT_TOKEN".to_owned(), token.agent);
+            });
+        let task = cluster.task(plan).await.expect("task");
+        // Whichever way: Envoy gets its listeners, so the token reached the agent.
+        task.wait_event(Event::Ready, LONG).await.expect("ready");
+        let read = |file: &str| std::fs::read_to_string(dir.path().join(name).join(file));
+        let bootstrap = read("envoy-bootstrap.json").expect("bootstrap");
+        assert_eq!(bootstrap.contains(&tokens.service), inline, "{name}");
+        assert_eq!(read("consul-token.json").is_ok(), !inline, "{name}");
+    }
+}

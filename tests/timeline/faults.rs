@@ -1,0 +1,213 @@
+//! What cannot be started, metadata that fails, children that die.
+
+use crate::start::script;
+use crate::support::{LONG, Seen, cluster};
+use serde_json::json;
+use std::time::Duration;
+use taskmesh::timeline::Event;
+use testbed::cluster::TaskPlan;
+use testbed::definitions::wrapped;
+use testbed::ecs::Fault;
+
+#[tokio::test]
+async fn a_consul_that_is_not_there_is_named_and_the_exit_code_is_1() {
+    let Some(cluster) = cluster().await else { return };
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "consul": { "binary": "/no/such/consul" } }));
+    let task = cluster.task(plan).await.expect("task");
+    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
+    let seen = Seen(timeline);
+    seen.cause(Event::StopNoticed, "start-failed");
+    let lines = task.last_lines(100);
+    assert!(lines.contains("/no/such/consul"), "{lines}");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(1));
+}
+
+#[tokio::test]
+async fn an_envoy_that_is_not_executable_is_named_and_the_agent_leaves() {
+    let Some(cluster) = cluster().await else { return };
+    let dir = tempfile::tempdir().expect("dir");
+    let plain = dir.path().join("plain-envoy");
+    std::fs::write(&plain, "not a program").expect("file");
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "envoy": { "binary": plain } }));
+    let task = cluster.task(plan).await.expect("task");
+    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
+    let seen = Seen(timeline);
+    seen.in_order(&[Event::Registered, Event::StopNoticed, Event::AgentLeft, Event::AllExited]);
+    seen.cause(Event::StopNoticed, "start-failed");
+    let lines = task.last_lines(100);
+    assert!(lines.contains("plain-envoy"), "{lines}");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(1));
+}
+
+#[tokio::test]
+async fn metadata_that_fails_in_every_way_is_named_and_waited_for() {
+    let Some(cluster) = cluster().await else { return };
+    for (number, (fault, words)) in [
+        (Fault::NotFound, "404"),
+        (Fault::TooManyRequests, "throttles"),
+        (Fault::ServerError, "500"),
+        (Fault::NotJson, "cannot read"),
+        (Fault::Truncated, "no answer"),
+        (Fault::Hang, "within 2s"),
+        (Fault::Huge(8 << 20), "longer than"),
+        (Fault::Refused, "no answer"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("api-{number}");
+        let plan = TaskPlan::new(&name, "api", wrapped("api", &[]))
+            // Time to put the fault in place before the first read.
+            .platform(|spec| spec.pull_time = Duration::from_millis(300));
+        let task = cluster.task(plan).await.expect("task");
+        task.ecs.metadata().set(fault);
+        let began = tokio::time::Instant::now();
+        let reason = loop {
+            if let Ok(ready) = task.admin("/ready").await {
+                let first = &ready["pending"][0];
+                if first["latch"] == "task metadata"
+                    && first["reason"].as_str().is_some_and(|r| r.contains(words))
+                {
+                    break first["reason"].clone();
+                }
+            }
+            assert!(began.elapsed() < LONG, "{words}: {}", task.last_lines(30));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert!(reason.is_string());
+        task.ecs.metadata().clear();
+        task.wait_event(Event::Ready, LONG).await.expect("ready after the fault");
+    }
+}
+
+#[tokio::test]
+async fn an_envoy_that_dies_comes_back_on_the_same_ports() {
+    let Some(cluster) = cluster().await else { return };
+    let task =
+        cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+    kill_child(&task, "envoy").await;
+    task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
+    let began = tokio::time::Instant::now();
+    while task.admin("/ready").await.expect("ready")["ready"] != true {
+        assert!(began.elapsed() < LONG, "{}", task.last_lines(40));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let seen = Seen(task.timeline().await.expect("timeline"));
+    seen.cause(Event::ChildExited, "envoy: killed by SIGKILL");
+    task.ecs.stop();
+    let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn an_agent_that_dies_comes_back_and_is_registered_again() {
+    let Some(cluster) = cluster().await else { return };
+    let task =
+        cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+    kill_child(&task, "consul").await;
+    task.wait_event(Event::RegistrationRepaired, LONG).await.expect("repaired");
+    let began = tokio::time::Instant::now();
+    while !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical) {
+        assert!(began.elapsed() < LONG, "not offered again: {}", task.last_lines(40));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    task.ecs.stop();
+    let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn a_registration_that_somebody_removes_comes_back() {
+    let Some(cluster) = cluster().await else { return };
+    let task =
+        cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+    let id = format!("api-{}", task.ecs.id());
+    for (number, call) in [
+        format!("service/deregister/{id}-sidecar-proxy"),
+        format!("service/deregister/{id}"),
+        format!("check/deregister/{id}-sidecar-proxy-listener"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        task.agent_put(&format!("/v1/agent/{call}")).await.expect("agent");
+        let began = tokio::time::Instant::now();
+        loop {
+            let timeline = task.timeline().await.expect("timeline");
+            let repaired = |r: &&taskmesh::timeline::Record| r.event == Event::RegistrationRepaired;
+            let repairs = timeline.events.iter().filter(repaired).count();
+            let offered = cluster.offered("api").await.expect("server");
+            if repairs == number + 1 && offered.iter().any(|(_, critical)| !critical) {
+                break;
+            }
+            assert!(repairs <= number + 1, "repaired twice: {timeline:#?}");
+            assert!(began.elapsed() < LONG, "{call}: {offered:?}\n{}", task.last_lines(30));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    task.ecs.stop();
+    let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn an_envoy_that_keeps_dying_ends_the_task_with_code_3() {
+    let Some(cluster) = cluster().await else { return };
+    let dir = tempfile::tempdir().expect("dir");
+    let dying = script(dir.path(), "dying-envoy", "echo 'no such extension' >&2; exit 7");
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[])).config(json!({
+        "envoy": { "binary": dying },
+        "restart": { "budget": 2, "backoff": { "min": "20ms", "max": "100ms" } }
+    }));
+    let task = cluster.task(plan).await.expect("task");
+    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
+    let seen = Seen(timeline);
+    seen.cause(Event::StopNoticed, "restart-budget");
+    seen.cause(Event::ChildExited, "envoy: exit code 7");
+    seen.in_order(&[Event::StopNoticed, Event::AgentLeft, Event::AllExited]);
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(3));
+}
+
+#[tokio::test]
+async fn a_supervisor_that_is_killed_leaves_no_child_behind() {
+    let Some(cluster) = cluster().await else { return };
+    let mut definition = wrapped("api", &[]);
+    // The container lives on without it, so nothing but PDEATHSIG can end the children.
+    definition["containerDefinitions"][0]["entryPoint"] = json!(["/bin/sh", "-c"]);
+    definition["containerDefinitions"][0]["command"] = json!(["{{taskmesh}} run; sleep 60"]);
+    let task = cluster.task(TaskPlan::new("api-1", "api", definition)).await.expect("task");
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+    let container = task.ecs.container("taskmesh").expect("taskmesh");
+    let named = |name: &str| container.processes().into_iter().find(|p| p.comm.contains(name));
+    let supervisor = named("taskmesh").expect("supervisor");
+    for child in ["consul", "envoy"] {
+        assert_eq!(named(child).map(|p| p.ppid), Some(supervisor.pid), "{child}");
+    }
+    sigkill(supervisor.pid);
+    let began = tokio::time::Instant::now();
+    while let Some(left) = named("consul").or_else(|| named("envoy")) {
+        assert!(began.elapsed() < Duration::from_secs(10), "{left:?} is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(named("sleep").is_some(), "the container ended, so this proved nothing");
+}
+
+async fn kill_child(task: &testbed::cluster::MeshTask, name: &str) {
+    let supervisor = task.ecs.container("taskmesh").expect("taskmesh");
+    let child = supervisor
+        .processes()
+        .into_iter()
+        .find(|p| p.comm.contains(name))
+        .unwrap_or_else(|| panic!("no {name} in {:?}", supervisor.processes()));
+    sigkill(child.pid);
+}
+
+fn sigkill(pid: i32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+        .expect("kill");
+}

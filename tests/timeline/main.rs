@@ -1,0 +1,9 @@
+//! Timelines of real tasks: a simulated ECS task, real Envoys, and as Consul the development mesh, or the one that
+//! `CONSUL_BIN` names. What is asserted is the order of events and generous bounds, never a performance.
+
+mod acl;
+mod faults;
+mod health;
+mod start;
+mod stop;
+mod support;
