@@ -4,6 +4,7 @@
 pub mod apps;
 pub mod cluster;
 pub mod definitions;
+pub mod demo;
 pub mod ecs;
 pub mod load;
 pub mod mesh;

@@ -1,9 +1,10 @@
-//! Development only: simulated ECS tasks, their apps.
+//! Development only: simulated ECS tasks, their apps and the demo.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use testbed::apps::{self, AppArgs};
+use testbed::demo::{self, DemoArgs};
 
 /// Development only: never in the image.
 #[derive(Debug, Parser)]
@@ -17,10 +18,13 @@ struct Cli {
 enum Command {
     /// Run a small program, as the app of a task
     App(AppArgs),
+    /// Three simulated ECS tasks on a mesh, from start to stop, live
+    Demo(DemoArgs),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::App(args) => apps::run(args),
+        Command::Demo(args) => demo::run(&args),
     }
 }
