@@ -9,7 +9,7 @@ use crate::logging;
 use crate::private::write_private;
 use crate::process::{ChildSpec, Output, filtered_env, run_to_end};
 use crate::supervisor::actor::{Reports, report};
-use crate::supervisor::{Event, Inbound, Plan, Role, Source};
+use crate::supervisor::{Event, Inbound, Role, Source};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::ExposeSecret;
 use std::ffi::OsString;
@@ -242,7 +242,7 @@ async fn probe(admin: AdminClient, port: u16, reports: Reports) {
 async fn drain(site: Site, reports: Reports) {
     let admin = AdminClient::new(site.config.envoy.admin_port);
     let port = site.config.proxy.public_listener_port;
-    let http = Plan::new(&site.config, 0).inbound == Inbound::Http;
+    let http = Inbound::of(&site.config) == Inbound::Http;
     let mut beat = Beat::new();
     while let Err(e) = admin.drain_inbound().await {
         tracing::warn!(error = %e, "envoy does not take the drain");

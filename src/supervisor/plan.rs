@@ -14,6 +14,17 @@ pub enum Inbound {
     None,
 }
 
+impl Inbound {
+    /// What the configuration says of the service and its protocol.
+    pub fn of(config: &Config) -> Self {
+        match config.proxy.protocol().as_str() {
+            _ if !config.service.inbound => Self::None,
+            "http" | "http2" | "grpc" => Self::Http,
+            _ => Self::Tcp,
+        }
+    }
+}
+
 /// Which checks of its own the service has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnChecks {
@@ -81,18 +92,13 @@ impl Plan {
     /// Reads the plan out of a checked configuration.
     pub fn new(config: &Config, seed: u64) -> Self {
         let l = &config.lifecycle;
-        let inbound = match config.proxy.protocol().as_str() {
-            _ if !config.service.inbound => Inbound::None,
-            "http" | "http2" | "grpc" => Inbound::Http,
-            _ => Inbound::Tcp,
-        };
         let own_checks = match &config.health_sync.containers {
             _ if !config.service.checks.is_empty() => OwnChecks::Native,
             Containers::Named(names) => OwnChecks::Synced(names.clone()),
             Containers::Auto => OwnChecks::Auto,
         };
         Self {
-            inbound,
+            inbound: Inbound::of(config),
             own_checks,
             app_containers: l.app_containers.clone(),
             leave: l.leave,
