@@ -1,9 +1,13 @@
 //! The composition root: a checked configuration becomes an [`App`], that a [`Running`] supervisor, that an exit code.
 
-use crate::actors::{Secrets, Site, crew};
+mod secrets;
+
+pub use secrets::SecretsError;
+
+use crate::actors::{Site, crew};
 use crate::admin::{self, Request};
-use crate::config::{Config, Env, Secret, SecretError};
-use crate::consul::Client;
+use crate::config::{Config, Env};
+use crate::consul::{self, Client};
 use crate::ecs::METADATA_URI_ENV;
 use crate::exit;
 use crate::logging;
@@ -15,7 +19,6 @@ use crate::supervisor::actor::{Arguments, Msg, Supervisor};
 use crate::supervisor::{Event, Plan};
 use crate::timeline;
 use ractor::{Actor, ActorRef};
-use secrecy::SecretString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,14 +36,9 @@ const ACTORS_END: Duration = Duration::from_secs(2);
 /// Why the supervisor could not be built. Nothing was started then.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A secret that the configuration refers to is not there.
-    #[error("{path}: {source}")]
-    Secret {
-        /// Where in the configuration.
-        path: &'static str,
-        /// Why.
-        source: SecretError,
-    },
+    /// A secret that the configuration refers to is not there, or is not what it should be.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// The admin listener's address is taken or not ours; the error names it.
     #[error("cannot serve the admin API: {0}")]
     Listen(io::Error),
@@ -72,7 +70,7 @@ impl BuildError {
     /// The process's exit code for it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Secret { .. } => exit::USAGE,
+            Self::Secrets(_) => exit::USAGE,
             _ => exit::COULD_NOT_START,
         }
     }
@@ -133,12 +131,13 @@ impl App {
         }
         let reaper = Reaper::start().map_err(system("reaper"))?;
         reaper.adopt_orphans().map_err(system("reaper of orphans"))?;
-        let secrets = resolve(&config, env)?;
-        let consul = Client::new(
-            &format!("http://127.0.0.1:{}", config.consul.http_port),
-            secrets.service_token.clone(),
-        )?
-        .with_tenancy(config.service.namespace.as_deref(), config.service.partition.as_deref());
+        let secrets = secrets::resolve(&config, env)?;
+        let consul =
+            Client::new(&consul::http_address(&config.consul), secrets.service_token.clone())?
+                .with_tenancy(
+                    config.service.namespace.as_deref(),
+                    config.service.partition.as_deref(),
+                );
         let listener = admin::bind(config.admin.listen).await.map_err(BuildError::Listen)?;
         if let Some(dir) = &config.lifecycle.app_bin_dir {
             // Not fatal: the apps may have the binary from elsewhere, and say so themselves if not.
@@ -252,23 +251,6 @@ impl Running {
         }
         Finished { code, timeline }
     }
-}
-
-fn resolve(config: &Config, env: &dyn Env) -> Result<Secrets, BuildError> {
-    let get = |path: &'static str,
-               secret: Option<&Secret>|
-     -> Result<Option<SecretString>, BuildError> {
-        secret
-            .map(|secret| secret.resolve(env).map_err(|source| BuildError::Secret { path, source }))
-            .transpose()
-    };
-    let consul = &config.consul;
-    Ok(Secrets {
-        agent_token: get("consul.agentToken", consul.agent_token.as_ref())?,
-        service_token: get("consul.serviceToken", consul.service_token.as_ref())?,
-        gossip_key: get("consul.gossipKey", consul.gossip_key.as_ref())?,
-        ca: get("consul.tls.ca", consul.tls.as_ref().map(|tls| &tls.ca))?,
-    })
 }
 
 /// The configured folder, or a fresh temporary one, which is also given as the second value.

@@ -6,6 +6,7 @@
 //! | [`actors`] | the Consul agent, registration, Envoy, health sync, task watch: do, and report facts |
 //! | [`consul`], [`ecs`], [`envoy`] | one protocol each, nothing of the timeline |
 //! | [`config`] | what a user writes, checked before anything starts |
+//! | `agent_text` | what must be known of HCL and JSON that users write for the agent: variables, keys, secrets |
 //! | [`admin`], [`wrapper`], [`healthcheck`] | the loopback API and the two commands that use it |
 //! | [`process`], [`logging`] | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
@@ -14,6 +15,7 @@
 
 pub mod actors;
 pub mod admin;
+mod agent_text;
 pub mod app;
 pub mod cli;
 pub mod config;

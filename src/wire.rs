@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Deserializer};
 use std::error::Error as _;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longest piece of a foreign body that goes into one of our errors, in characters.
@@ -40,6 +41,15 @@ impl Reply {
 
 /// A client for plain HTTP to this task's own network: no proxy, no redirects, no certificate store.
 pub(crate) fn client() -> reqwest::Client {
+    build(builder())
+}
+
+/// The same over a unix socket, whatever host a URL names. The socket need not be there yet.
+pub(crate) fn client_over(socket: &Path) -> reqwest::Client {
+    build(builder().unix_socket(socket))
+}
+
+fn builder() -> reqwest::ClientBuilder {
     // A second installation is refused; the first one stands, which is all we need.
     let _already = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -49,6 +59,10 @@ pub(crate) fn client() -> reqwest::Client {
         .redirect(reqwest::redirect::Policy::none())
         // Less than the 5 s after which the ECS agent closes an idle connection.
         .pool_idle_timeout(Duration::from_secs(4))
+}
+
+fn build(builder: reqwest::ClientBuilder) -> reqwest::Client {
+    builder
         .build()
         .expect("a client without proxy, roots and DNS settings has nothing that can fail")
 }

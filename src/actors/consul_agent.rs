@@ -1,17 +1,15 @@
 //! Runs the Consul agent: writes its config, starts it, tells when it answers and when it knows a server.
 
 use super::process::{Beat, Runner};
-use super::{Identity, Site};
+use super::{Identity, Site, agent_files};
 use crate::config::Config;
-use crate::consul::{self, AgentSecrets, Client, Version};
+use crate::consul::{self, Client, Version};
 use crate::logging;
-use crate::private::{private_dir, write_private};
 use crate::process::{ChildSpec, Output, run_to_end};
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Event, Role, Source};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use secrecy::{ExposeSecret, SecretString};
-use std::path::PathBuf;
+use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +59,8 @@ pub(crate) struct State {
     /// A start is waiting for the version.
     wanted: bool,
     recovery_token: Option<SecretString>,
+    /// No agent was started yet.
+    first_start: bool,
     runner: Runner,
 }
 
@@ -85,6 +85,7 @@ impl Actor for ConsulAgent {
             version: None,
             wanted: false,
             recovery_token,
+            first_start: true,
             runner,
         })
     }
@@ -135,7 +136,12 @@ impl State {
             return;
         };
         self.wanted = false;
-        let files = match version.and_then(|version| self.write_config(&identity, version)) {
+        self.clear_data();
+        let written = version.and_then(|version| {
+            agent_files::write(&self.site, &identity, self.recovery_token.as_ref(), version)
+                .map_err(|why| Unusable { why, fatal: false })
+        });
+        let files = match written {
             Ok(files) => files,
             Err(Unusable { why, fatal }) => return self.runner.failed(why, fatal),
         };
@@ -154,41 +160,23 @@ impl State {
         }
     }
 
-    /// Writes the config; gives the files in the order in which they are merged.
-    fn write_config(
-        &self,
-        identity: &Identity,
-        version: Version,
-    ) -> Result<Vec<PathBuf>, Unusable> {
-        let consul = &self.site.config.consul;
-        let dir = &self.site.private_dir;
-        let io = |what: &str, e: std::io::Error| Unusable {
-            why: format!("consul: cannot write {what}: {e}"),
-            fatal: false,
+    /// Data that an earlier life left goes before the first start: it is of another task, or holds a gossip key that
+    /// was replaced since and would win over the configured one. Data that the last agent could not use goes before the
+    /// next start. Nothing is lost by it: what is to be registered is in our memory, and the node's ID is fixed.
+    fn clear_data(&mut self) {
+        let dir = &self.site.config.consul.data_dir;
+        let why = if self.first_start {
+            agent_files::was_used(dir).then(|| "an earlier agent left it".to_owned())
+        } else {
+            let last_words = self.runner.last_words();
+            consul::blames_data_folder(&last_words, dir).map(str::to_owned)
         };
-        private_dir(&consul.data_dir).map_err(|e| io("its data folder", e))?;
-        let mut secrets = AgentSecrets {
-            agent_token: self.site.secrets.agent_token.clone(),
-            recovery_token: self.recovery_token.clone(),
-            gossip_key: self.site.secrets.gossip_key.clone(),
-            ca_file: None,
-        };
-        if let Some(ca) = &self.site.secrets.ca {
-            let path = dir.join("consul-ca.pem");
-            write_private(&path, ca.expose_secret().as_bytes()).map_err(|e| io("the CA", e))?;
-            secrets.ca_file = Some(path);
+        self.first_start = false;
+        let Some(why) = why else { return };
+        let removed = agent_files::empty(dir);
+        if !removed.is_empty() {
+            tracing::warn!(dir = %dir.display(), ?removed, %why, "consul: data folder wiped");
         }
-        let config = consul::agent_config(&self.site.config, &identity.task, &secrets, version);
-        let path = dir.join("agent.json");
-        write_private(&path, config.to_string().as_bytes()).map_err(|e| io("its config", e))?;
-        let mut files = vec![path];
-        files.extend(consul.extra_config_files.iter().cloned());
-        if let Some(text) = &consul.extra_config {
-            let path = dir.join(consul::extra_config_file_name(text));
-            write_private(&path, text.as_bytes()).map_err(|e| io("extraConfig", e))?;
-            files.push(path);
-        }
-        Ok(files)
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! [`Crew`] is all of them together: it turns the supervisor's effects into messages.
 
+mod agent_files;
 mod consul_agent;
 mod desk;
 mod envoy;
@@ -28,7 +29,7 @@ use crate::supervisor::actor::{MakeHands, Msg as SupervisorMsg, Reports};
 use crate::supervisor::{Effect, Hands, Role, TaskSeen};
 use ractor::{Actor, ActorId, ActorRef, Message, SpawnErr};
 use secrecy::SecretString;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -52,8 +53,12 @@ pub(crate) struct Secrets {
     pub(crate) agent_token: Option<SecretString>,
     pub(crate) service_token: Option<SecretString>,
     pub(crate) gossip_key: Option<SecretString>,
-    /// PEM.
+    /// PEM, as are the next two.
     pub(crate) ca: Option<SecretString>,
+    pub(crate) cert: Option<SecretString>,
+    pub(crate) key: Option<SecretString>,
+    /// The variables that `consul.extraConfig` names, with their values.
+    pub(crate) variables: BTreeMap<String, SecretString>,
 }
 
 /// Who this task is.

@@ -41,6 +41,11 @@ impl Runner {
         }
     }
 
+    /// What the last child said at its end; of a child that still runs, what it said last.
+    pub(crate) fn last_words(&self) -> Vec<String> {
+        self.child.as_ref().map(|child| child.last_lines()).unwrap_or_default()
+    }
+
     /// It could not even be tried.
     pub(crate) fn failed(&self, why: String, fatal: bool) {
         tracing::error!(child = self.role.name(), %why, "cannot start");

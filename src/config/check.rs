@@ -1,5 +1,6 @@
 //! Rules that span values, and rules that JSON Schema cannot say. All of them are checked; none stops another.
 
+mod agent;
 mod names;
 mod native;
 mod ports;
@@ -22,6 +23,7 @@ pub(super) fn check(config: &Config, spoiled: &[Path]) -> Found {
     service(config, &mut rules);
     native::check(config, &mut rules);
     names::check(config, &mut rules);
+    agent::check(config, &mut rules);
     ports::check(config, &mut rules);
     times::check(config, &mut rules);
     rules.found

@@ -9,6 +9,7 @@
 //! | `schema_check`, `suggest` | the document against the schema: keys, types, words, durations |
 //! | `check` | rules that span values: ports, times, names |
 //! | `secret` | a reference to the secret itself, when it is needed |
+//! | `pem` | whether a text can be a certificate or a key |
 //! | `show` | `taskmesh check-config` and `taskmesh schema` |
 //! | `env`, `path`, `error` | what the others share |
 
@@ -20,6 +21,7 @@ mod legacy;
 mod load;
 mod model;
 mod path;
+mod pem;
 mod schema_check;
 mod secret;
 mod show;
@@ -29,6 +31,7 @@ pub use env::{Env, ProcessEnv};
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{Loaded, Sources, VARIABLE, load};
 pub use model::*;
+pub use pem::{Pem, PemError};
 pub use secret::SecretError;
 pub use show::{cli_check, schema_text};
 

@@ -57,9 +57,12 @@ impl Secret {
 impl Consul {
     /// Names of the environment variables that secrets come from: no child of ours has a use for them.
     pub fn secret_variables(&self) -> Vec<&str> {
-        let ca = self.tls.as_ref().map(|tls| &tls.ca);
-        [self.gossip_key.as_ref(), self.agent_token.as_ref(), self.service_token.as_ref(), ca]
-            .into_iter()
+        let own = [&self.gossip_key, &self.agent_token, &self.service_token];
+        let tls =
+            self.tls.iter().flat_map(|tls| [Some(&tls.ca), tls.cert.as_ref(), tls.key.as_ref()]);
+        own.into_iter()
+            .map(Option::as_ref)
+            .chain(tls)
             .filter_map(|secret| match secret? {
                 Secret::Env(name) => Some(name.as_str()),
                 Secret::File(_) => None,
@@ -116,9 +119,10 @@ mod tests {
     #[test]
     fn every_variable_that_a_secret_comes_from_is_known() {
         let consul = r#"{"retryJoin": ["x"], "gossipKey": {"env": "A"}, "agentToken": {"env": "B"},
-            "serviceToken": {"env": "C"}, "tls": {"ca": {"env": "D"}}}"#;
+            "serviceToken": {"env": "C"},
+            "tls": {"ca": {"env": "D"}, "cert": {"file": "/run/c"}, "key": {"env": "E"}}}"#;
         let mut consul: Consul = serde_json::from_str(consul).unwrap();
-        assert_eq!(consul.secret_variables(), ["A", "B", "C", "D"]);
+        assert_eq!(consul.secret_variables(), ["A", "B", "C", "D", "E"]);
         consul.agent_token = Some(Secret::File("/run/b".into()));
         consul.tls = None;
         assert_eq!(consul.secret_variables(), ["A", "C"]);

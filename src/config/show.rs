@@ -5,12 +5,14 @@ use super::env::Env;
 use super::load::{Loaded, Sources, load};
 use super::model::{Config, Containers};
 use super::schema;
+use crate::agent_text;
 use crate::exit;
 use serde_json::Value;
 
 /// Checks the configuration as `run` would, and says in words what came out: the text to print and the exit code (0,
 /// or 64 with every error on a line). `print` adds the effective configuration, defaults included, as JSON.
-/// Secrets are not read, and cannot be in the output: a configuration holds only references to them.
+/// Secrets are not read, and cannot be in the output: a configuration holds only references to them, and what it holds
+/// for the agent in the agent's own words is shown without what its keys call secret.
 pub fn cli_check(sources: &Sources, print: bool, env: &dyn Env) -> (String, u8) {
     match load(sources, env) {
         Ok(loaded) => (accepted(&loaded, print), exit::OK),
@@ -36,10 +38,21 @@ fn accepted(loaded: &Loaded, print: bool) -> String {
         out.push_str(&format!("warning: {warning}\n"));
     }
     if print {
-        let effective = serde_json::to_value(&loaded.config).unwrap_or(Value::Null);
+        let mut effective = serde_json::to_value(&loaded.config).unwrap_or(Value::Null);
+        hide_what_is_the_agents(&mut effective);
         out.push_str(&format!("{effective:#}\n"));
     }
     out
+}
+
+/// What goes to the agent as it is written may hold secrets, unlike everything else.
+fn hide_what_is_the_agents(effective: &mut Value) {
+    for key in ["retryJoin", "telemetry"] {
+        effective["consul"].get_mut(key).map(agent_text::hide_in_value);
+    }
+    if let Some(Value::String(text)) = effective.pointer_mut("/consul/extraConfig") {
+        *text = agent_text::hide_in_text(text);
+    }
 }
 
 fn summary(config: &Config) -> String {
@@ -66,7 +79,11 @@ fn summary(config: &Config) -> String {
         Containers::Named(names) if names.is_empty() => "no health sync".to_owned(),
         Containers::Named(names) => format!("health of {}", names.join(", ")),
     };
-    let (datacenter, join) = (&config.consul.datacenter, config.consul.retry_join.join(", "));
+    let mut join = Value::from(config.consul.retry_join.clone());
+    agent_text::hide_in_value(&mut join);
+    let join = join.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let join = join.collect::<Vec<_>>().join(", ");
+    let datacenter = &config.consul.datacenter;
     format!("service {service}, {port}, {upstreams}, {sync}, datacenter {datacenter} by {join}")
 }
 

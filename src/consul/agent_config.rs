@@ -2,15 +2,14 @@
 //!
 //! An agent refuses to start on a key that it does not know, so keys are chosen by its version.
 
-use super::{Version, service_name};
+use super::registration::go_duration;
+use super::{Version, node_id, node_name};
 use crate::config::{self, Config};
 use crate::ecs::TaskIdentity;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// A DNS label, and so the name of a node, has no more characters.
-const LABEL: usize = 63;
 /// `advertise_reconnect_timeout` came with this version.
 const ADVERTISES_RECONNECT: Version = Version::new(1, 9, 0);
 /// `acl.tokens.agent_recovery`, until then `agent_master`.
@@ -33,6 +32,10 @@ pub struct AgentSecrets {
     pub gossip_key: Option<SecretString>,
     /// The file into which the CA certificate was written.
     pub ca_file: Option<PathBuf>,
+    /// The file into which the agent's own certificate was written.
+    pub cert_file: Option<PathBuf>,
+    /// The file into which the key of that certificate was written.
+    pub key_file: Option<PathBuf>,
 }
 
 /// The agent's configuration. It holds secrets: write it with [`crate::private::write_private`], print it through
@@ -52,7 +55,12 @@ pub fn agent_config(
         "data_dir": consul.data_dir,
         "bind_addr": consul.bind_address.as_deref().unwrap_or("0.0.0.0"),
         "client_addr": "127.0.0.1",
-        "addresses": { "dns": "127.0.0.1", "grpc": "127.0.0.1", "http": "127.0.0.1" },
+        "addresses": {
+            "dns": "127.0.0.1",
+            "grpc": listen_address(consul.grpc_socket.as_deref()),
+            "http": listen_address(consul.http_socket.as_deref()),
+        },
+        // A socket's port is not used, but has to be there: -1 would turn the API off.
         "ports": {
             "http": consul.http_port,
             "grpc": consul.grpc_port,
@@ -62,24 +70,31 @@ pub fn agent_config(
             "server": consul.server_port,
         },
         "retry_join": consul.retry_join,
-        // The default is 30 s: a whole start is shorter.
-        "retry_interval": "1s",
+        "retry_interval": go_duration(consul.retry_interval),
         "leave_on_terminate": true,
         // Else the agent calls its vendor at each start.
         "disable_update_check": true,
         "enable_central_service_config": true,
     });
     let map = out.as_object_mut().expect("an object was just written");
-    let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    let mut put = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
 
     if let Some(address) = address {
         put("advertise_addr", json!(address));
     }
-    if version >= ADVERTISES_RECONNECT {
-        put("advertise_reconnect_timeout", json!("15m"));
+    if consul.http_socket.is_some() || consul.grpc_socket.is_some() {
+        put("unix_sockets", json!({ "mode": "0600" }));
     }
+    if version >= ADVERTISES_RECONNECT {
+        put("advertise_reconnect_timeout", json!(go_duration(consul.reconnect_timeout)));
+    }
+    let mut telemetry = Map::new();
     if (COMPAT_FROM..COMPAT_UNTIL).contains(&version) {
-        put("telemetry", json!({ "disable_compat_1.9": true }));
+        telemetry.insert("disable_compat_1.9".to_owned(), json!(true));
+    }
+    telemetry.extend(consul.telemetry.clone());
+    if !telemetry.is_empty() {
+        put("telemetry", Value::Object(telemetry));
     }
     if let Some(key) = &secrets.gossip_key {
         put("encrypt", json!(key.expose_secret()));
@@ -91,16 +106,13 @@ pub fn agent_config(
         put("acl", acl_config(acl, secrets, version));
     }
     if let Some(tls) = &consul.tls {
-        let mut verify = json!({ "verify_outgoing": true });
-        if let Some(file) = &secrets.ca_file {
-            verify["ca_file"] = json!(file);
-        }
-        if version >= TLS_BLOCK {
-            put("tls", json!({ "defaults": verify }));
+        let [common, to_servers] = tls_config(tls, secrets);
+        if version < TLS_BLOCK {
+            common.into_iter().chain(to_servers).for_each(|(key, value)| put(&key, value));
+        } else if to_servers.is_empty() {
+            put("tls", json!({ "defaults": common }));
         } else {
-            for (key, value) in verify.as_object().into_iter().flatten() {
-                put(key, value.clone());
-            }
+            put("tls", json!({ "defaults": common, "internal_rpc": to_servers }));
         }
         if tls.auto_encrypt {
             let addresses: Vec<_> = address.into_iter().collect();
@@ -108,6 +120,25 @@ pub fn agent_config(
         }
     }
     out
+}
+
+fn listen_address(socket: Option<&Path>) -> String {
+    socket.map_or_else(|| "127.0.0.1".to_owned(), |socket| format!("unix://{}", socket.display()))
+}
+
+/// What holds wherever the agent speaks TLS, and what only where it calls the servers. A certificate is of the latter: in
+/// `tls.defaults` it would ask for TLS on the gRPC port too, which an agent from 1.14 on refuses.
+fn tls_config(tls: &config::Tls, secrets: &AgentSecrets) -> [Map<String, Value>; 2] {
+    let file =
+        |key: &str, path: &Option<PathBuf>| path.as_ref().map(|path| (key.to_owned(), json!(path)));
+    let flag = |key: &str, on: bool| on.then(|| (key.to_owned(), json!(true)));
+    let common = [flag("verify_outgoing", true), file("ca_file", &secrets.ca_file)];
+    let to_servers = [
+        flag("verify_server_hostname", tls.verify_server_hostname),
+        file("cert_file", &secrets.cert_file),
+        file("key_file", &secrets.key_file),
+    ];
+    [common.into_iter().flatten().collect(), to_servers.into_iter().flatten().collect()]
 }
 
 fn acl_config(acl: &config::Acl, secrets: &AgentSecrets, version: Version) -> Value {
@@ -125,62 +156,6 @@ fn acl_config(acl: &config::Acl, secrets: &AgentSecrets, version: Version) -> Va
         "down_policy": acl.down_policy,
         "tokens": tokens,
     })
-}
-
-/// The agent's node name: as configured, else `<service>-<taskID>` as a DNS label. The task ID is never cut: it is what
-/// keeps two tasks from claiming one name.
-pub fn node_name(cfg: &Config, task: &TaskIdentity) -> String {
-    if let Some(name) = &cfg.consul.node_name {
-        return name.clone();
-    }
-    let mut id = label(&task.task_id);
-    if id.is_empty() || id.len() > LABEL {
-        id = label(&node_id(&task.task_id));
-    }
-    let mut name = label(service_name(&cfg.service, task));
-    name.truncate(LABEL.saturating_sub(id.len() + 1));
-    let name = name.trim_end_matches('-');
-    if name.is_empty() { id } else { format!("{name}-{id}") }
-}
-
-/// Lower case, every other character than a letter or digit a hyphen, none at the ends.
-fn label(text: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    text.chars().map(allowed).collect::<String>().trim_matches('-').to_owned()
-}
-
-/// The agent's node ID, a UUID: the task ID's 32 hex digits, with or without hyphens; else one derived from its text.
-/// With a fixed ID the servers know the node again after its data was lost; with a random one they keep its name
-/// reserved for minutes.
-pub fn node_id(task_id: &str) -> String {
-    let hex: String = task_id.chars().filter(|c| *c != '-').collect();
-    let hex = if hex.len() == 32 && hex.chars().all(|c| c.is_ascii_hexdigit()) {
-        hex.to_ascii_lowercase()
-    } else {
-        format!("{:032x}", fnv1a(task_id.as_bytes()))
-    };
-    let part = |range: std::ops::Range<usize>| &hex[range];
-    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
-}
-
-/// FNV-1a, 128 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>): the same on every machine and in every release,
-/// which the standard library's hashers do not promise.
-fn fnv1a(bytes: &[u8]) -> u128 {
-    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    bytes.iter().fold(OFFSET, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
-}
-
-/// The same configuration with its secrets hidden, for printing.
-pub fn redacted(mut config: Value) -> Value {
-    const HIDDEN: &str = "(hidden)";
-    if let Some(key) = config.get_mut("encrypt") {
-        *key = json!(HIDDEN);
-    }
-    if let Some(tokens) = config.pointer_mut("/acl/tokens").and_then(Value::as_object_mut) {
-        tokens.values_mut().for_each(|token| *token = json!(HIDDEN));
-    }
-    config
 }
 
 #[cfg(test)]

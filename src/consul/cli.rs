@@ -45,9 +45,20 @@ pub fn agent_args<P: AsRef<Path>>(config_file: &Path, extra: &[P]) -> Vec<String
     args
 }
 
-/// Name of the file for `consul.extraConfig`: Consul tells JSON from HCL by the file's name.
-pub fn extra_config_file_name(text: &str) -> &'static str {
-    if text.trim_start().starts_with('{') { "agent-extra.json" } else { "agent-extra.hcl" }
+/// Where the agent's HTTP API is, as [`Client::new`](super::Client::new) and `-http-addr` take it.
+pub fn http_address(consul: &config::Consul) -> String {
+    match &consul.http_socket {
+        Some(socket) => format!("unix://{}", socket.display()),
+        None => format!("http://127.0.0.1:{}", consul.http_port),
+    }
+}
+
+/// Where the agent's gRPC API is, as `-grpc-addr` takes it.
+pub fn grpc_address(consul: &config::Consul) -> String {
+    match &consul.grpc_socket {
+        Some(socket) => format!("unix://{}", socket.display()),
+        None => format!("127.0.0.1:{}", consul.grpc_port),
+    }
 }
 
 /// Arguments that make `consul` print the bootstrap of Envoy. `-grpc-addr` must be given: without it old versions
@@ -63,8 +74,8 @@ pub fn connect_envoy_args(
         "envoy".to_owned(),
         "-bootstrap".to_owned(),
         format!("-proxy-id={}", ids.proxy),
-        format!("-http-addr=http://127.0.0.1:{}", consul.http_port),
-        format!("-grpc-addr=127.0.0.1:{}", consul.grpc_port),
+        format!("-http-addr={}", http_address(consul)),
+        format!("-grpc-addr={}", grpc_address(consul)),
         format!("-admin-bind=127.0.0.1:{}", envoy.admin_port),
     ];
     if let Some(partition) = &service.partition {

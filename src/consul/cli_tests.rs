@@ -22,15 +22,9 @@ fn our_config_comes_first_for_a_later_file_wins() {
 }
 
 #[test]
-fn extra_config_is_told_by_its_first_character() {
-    assert_eq!(extra_config_file_name(" \n{\"a\": 1}"), "agent-extra.json");
-    assert_eq!(extra_config_file_name("log_level = \"debug\""), "agent-extra.hcl");
-}
-
-#[test]
 fn the_bootstrap_command_names_every_address_and_the_tenancy_only_if_given() {
     let consul = serde_json::from_str(r#"{"retryJoin":["x"],"httpPort":8600,"grpcPort":8602}"#);
-    let consul: config::Consul = consul.unwrap();
+    let mut consul: config::Consul = consul.unwrap();
     let mut service = config::Service { name: Some("api".to_owned()), ..Default::default() };
     let task = TaskIdentity { task_id: "t1".to_owned(), ..Default::default() };
     let envoy = config::Envoy::default();
@@ -45,6 +39,11 @@ fn the_bootstrap_command_names_every_address_and_the_tenancy_only_if_given() {
     service.namespace = Some("n".to_owned());
     let args = connect_envoy_args(&ids, &consul, &service, &envoy);
     assert_eq!(args[7..], ["-partition=p", "-namespace=n"]);
+    consul.http_socket = Some("/run/consul/http.sock".into());
+    consul.grpc_socket = Some("/run/consul/grpc.sock".into());
+    let args = connect_envoy_args(&ids, &consul, &service, &envoy);
+    assert_eq!(args[4], "-http-addr=unix:///run/consul/http.sock");
+    assert_eq!(args[5], "-grpc-addr=unix:///run/consul/grpc.sock");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use reqwest::{Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -64,17 +65,23 @@ pub struct HealthQuery {
 }
 
 impl Client {
-    /// A client of the agent at `base_url`, for example `http://127.0.0.1:8500`.
+    /// A client of the agent at `base_url`: `http://127.0.0.1:8500`, or `unix:///run/consul/http.sock`.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the URL is none, or the token holds characters that no header can.
     pub fn new(base_url: &str, token: Option<SecretString>) -> Result<Self> {
-        let base = Url::parse(base_url).map_err(|_| Error::Invalid("the agent's URL is none"))?;
+        const NO_URL: Error = Error::Invalid("the agent's URL is none");
+        let (http, base_url) = match base_url.strip_prefix("unix://").map(Path::new) {
+            Some(socket) if socket.is_absolute() => (wire::client_over(socket), "http://localhost"),
+            Some(_) => return Err(NO_URL),
+            None => (wire::client(), base_url),
+        };
+        let base = Url::parse(base_url).map_err(|_| NO_URL)?;
         if base.cannot_be_a_base() {
-            return Err(Error::Invalid("the agent's URL is none"));
+            return Err(NO_URL);
         }
         Ok(Self {
-            http: wire::client(),
+            http,
             base,
             token: Arc::new(RwLock::new(header(token)?)),
             tenancy: Arc::new([]),

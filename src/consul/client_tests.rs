@@ -263,3 +263,20 @@ fn a_base_url_may_have_a_path_and_must_be_one() {
     let request = client.request(Method::GET, "status/leader", None).build().unwrap();
     assert_eq!(request.url().as_str(), "http://127.0.0.1:8500/consul/v1/status/leader");
 }
+
+#[tokio::test]
+async fn an_agent_behind_a_socket_is_called_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("http.sock");
+    let client = Client::new(&format!("unix://{}", socket.display()), None).unwrap();
+    // Nobody there yet is told as with a port: the agent is still coming up.
+    assert!(client.leader().await.unwrap_err().is_unreachable());
+    let router = axum::Router::new()
+        .route("/v1/status/leader", axum::routing::get(async || axum::Json("10.0.0.10:8300")));
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    assert_eq!(client.leader().await, Ok(Some("10.0.0.10:8300".to_owned())));
+    for none in ["unix://", "unix://relative"] {
+        assert!(matches!(Client::new(none, None), Err(Error::Invalid(_))), "{none}");
+    }
+}

@@ -7,6 +7,10 @@
 //! | `types` | the bodies, in the agent's own spelling |
 //! | `registration` | service and proxy of a task, their checks and IDs (pure) |
 //! | `agent_config` | the agent's configuration (pure) |
+//! | `extra_config` | what users add to it as text, its variables (pure) |
+//! | `redact` | both for people's eyes (pure) |
+//! | `node` | the agent's name and ID (pure) |
+//! | `data_folder` | what in the agent's data folder is its own, when that is damaged (pure) |
 //! | `cli` | arguments and environment of the `consul` executable, its version (pure) |
 
 mod agent_config;
@@ -14,16 +18,26 @@ mod cli;
 mod client;
 #[cfg(test)]
 mod contract_tests;
+mod data_folder;
 mod error;
+mod extra_config;
+mod node;
+mod redact;
 mod registration;
 mod types;
 
-pub use agent_config::{AgentSecrets, agent_config, node_id, node_name, redacted};
+pub use agent_config::{AgentSecrets, agent_config};
 pub use cli::{
-    Version, agent_args, child_env, connect_envoy_args, extra_config_file_name, parse_version,
+    Version, agent_args, child_env, connect_envoy_args, grpc_address, http_address, parse_version,
 };
 pub use client::{Answer, Client, HealthQuery};
+pub use data_folder::{DATA_FOLDER_ENTRIES, DATA_FOLDER_MARKS, blames_data_folder};
 pub use error::{Error, Result};
+pub use extra_config::{
+    DATACENTER, TASK_ADDRESS, expand_extra_config, extra_config_file_name, extra_config_variables,
+};
+pub use node::{node_id, node_name};
+pub use redact::{redacted, redacted_extra_config};
 pub use registration::{
     ServiceIds, alias_check, listener_check, maintenance_check_id, proxy, service, service_name,
 };

@@ -265,7 +265,7 @@ fn expose(expose: &config::Expose) -> Expose {
 }
 
 /// A duration as Go reads it.
-fn go_duration(duration: Duration) -> String {
+pub(super) fn go_duration(duration: Duration) -> String {
     if duration.subsec_nanos() == 0 {
         format!("{}s", duration.as_secs())
     } else {

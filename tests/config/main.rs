@@ -1,5 +1,6 @@
 //! What a user writes: the examples are right, and whatever is wrong is named, all at once.
 
+mod agent;
 mod check_config;
 mod errors;
 mod examples;

@@ -46,8 +46,12 @@ fn listeners(config: &Config, rules: &mut Rules<'_>) -> Vec<Listener> {
         add(Path::of("service.port"), LOOPBACK, port);
     }
     add(Path::of("proxy.publicListenerPort"), EVERYWHERE, config.proxy.public_listener_port);
-    add(Path::of("consul.httpPort"), LOOPBACK, config.consul.http_port);
-    add(Path::of("consul.grpcPort"), LOOPBACK, config.consul.grpc_port);
+    if config.consul.http_socket.is_none() {
+        add(Path::of("consul.httpPort"), LOOPBACK, config.consul.http_port);
+    }
+    if config.consul.grpc_socket.is_none() {
+        add(Path::of("consul.grpcPort"), LOOPBACK, config.consul.grpc_port);
+    }
     add(Path::of("consul.serfPort"), EVERYWHERE, config.consul.serf_port);
     add(Path::of("envoy.adminPort"), LOOPBACK, config.envoy.admin_port);
     if config.admin.listen.port() != 0 {

@@ -38,6 +38,10 @@ fn bounds(config: &Config, rules: &mut Rules<'_>) {
             milliseconds(500),
             day,
         ),
+        // Each attempt asks every server, and a cloud's API for an auto-join string.
+        ("consul.retryInterval", config.consul.retry_interval, milliseconds(100), day),
+        // A lost agent is told from a slow one within seconds; a network's fault should not make peers forget it.
+        ("consul.reconnectTimeout", config.consul.reconnect_timeout, minute, 30 * day),
         ("restart.window", restart.window, seconds(1), day),
         ("restart.backoff.min", restart.backoff.min, milliseconds(10), minute),
     ] {

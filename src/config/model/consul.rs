@@ -1,9 +1,11 @@
 //! The Consul agent that runs beside the task.
 
 use super::Secret;
+use super::text::DurationText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The Consul agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,16 +29,32 @@ pub struct Consul {
     /// Address that the agent's gossip and RPC bind to. Default 0.0.0.0.
     #[serde(default)]
     pub bind_address: Option<String>,
-    /// Servers to join: addresses, DNS names, cloud auto-join strings. Required.
+    /// Servers to join: addresses, DNS names, cloud auto-join strings (`provider=aws tag_key=..`), as Consul takes
+    /// them. Required.
     pub retry_join: Vec<String>,
+    /// Between two attempts to join. Consul's own default, 30 s, is longer than a whole start.
+    #[serde(default = "consul_retry_interval", with = "humantime_serde")]
+    #[schemars(with = "DurationText")]
+    pub retry_interval: Duration,
+    /// How long others keep a lost agent among the failed before they forget it (`advertise_reconnect_timeout`, known to
+    /// Consul 1.9 and later; others keep one for 3 days).
+    #[serde(default = "consul_reconnect_timeout", with = "humantime_serde")]
+    #[schemars(with = "DurationText")]
+    pub reconnect_timeout: Duration,
     /// Loopback HTTP port of the agent.
     #[serde(default = "consul_http_port")]
     #[schemars(range(min = 1))]
     pub http_port: u16,
+    /// Unix socket for HTTP instead of the port: an absolute path of at most 107 bytes.
+    #[serde(default)]
+    pub http_socket: Option<PathBuf>,
     /// Loopback gRPC (xDS) port of the agent.
     #[serde(default = "consul_grpc_port")]
     #[schemars(range(min = 1))]
     pub grpc_port: u16,
+    /// Unix socket for gRPC instead of the port: an absolute path of at most 107 bytes.
+    #[serde(default)]
+    pub grpc_socket: Option<PathBuf>,
     /// Gossip (Serf LAN) port.
     #[serde(default = "consul_serf_port")]
     #[schemars(range(min = 1))]
@@ -60,10 +78,15 @@ pub struct Consul {
     /// Token with which the service is registered and Envoy configured.
     #[serde(default)]
     pub service_token: Option<Secret>,
-    /// More agent config, merged last: files.
+    /// The agent's `telemetry` block as Consul takes it, merged over ours.
+    #[serde(default)]
+    pub telemetry: serde_json::Map<String, serde_json::Value>,
+    /// More agent config, merged last: files, whose names end in `.hcl` or `.json`. Nothing in them is expanded.
     #[serde(default)]
     pub extra_config_files: Vec<PathBuf>,
-    /// More agent config, merged last: text, HCL or JSON.
+    /// More agent config, merged after the files: text, HCL or JSON. `$NAME` and `${NAME}` stand for an environment
+    /// variable's value, and so do `$ECS_IPV4` (the task's address) and `$CONSUL_DATACENTER`; `\$` is a dollar sign. No
+    /// shell runs.
     #[serde(default)]
     pub extra_config: Option<String>,
 }
@@ -72,11 +95,21 @@ pub struct Consul {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {
-    /// CA certificate, PEM.
+    /// CA certificate, PEM; several in a row are a bundle.
     pub ca: Secret,
-    /// Get the agent's certificate from the servers.
+    /// Get the agent's certificate from the servers. They must allow it (`auto_encrypt.allow_tls`).
     #[serde(default = "yes")]
     pub auto_encrypt: bool,
+    /// The agent's own certificate, PEM, with the chain behind it if there is one. Needs `key`, and `autoEncrypt` off.
+    #[serde(default)]
+    pub cert: Option<Secret>,
+    /// The key of `cert`, PEM, not encrypted.
+    #[serde(default)]
+    pub key: Option<Secret>,
+    /// Talk only to servers whose certificate is for `server.<datacenter>.<domain>`, so that no other certificate of the
+    /// CA can pass as a server's.
+    #[serde(default)]
+    pub verify_server_hostname: bool,
 }
 
 /// ACLs in the agent.
@@ -126,6 +159,12 @@ fn consul_data_dir() -> PathBuf {
 }
 fn consul_datacenter() -> String {
     "dc1".to_owned()
+}
+fn consul_retry_interval() -> Duration {
+    Duration::from_secs(1)
+}
+fn consul_reconnect_timeout() -> Duration {
+    Duration::from_secs(15 * 60)
 }
 fn consul_http_port() -> u16 {
     8500

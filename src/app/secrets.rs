@@ -1,0 +1,148 @@
+//! The secrets that the configuration refers to, and the variables that the agent's further configuration names: all of
+//! them are read before anything starts.
+
+use crate::actors::Secrets;
+use crate::config::{Config, Env, Pem, PemError, Secret, SecretError};
+use crate::consul;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+
+/// What is not there, or is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// A secret is not there.
+    #[error("{path}: {source}")]
+    Secret {
+        /// Where in the configuration.
+        path: &'static str,
+        /// Why.
+        source: SecretError,
+    },
+    /// A certificate or key cannot be one.
+    #[error("{path}: {source}")]
+    Pem {
+        /// Where in the configuration.
+        path: &'static str,
+        /// Why.
+        source: PemError,
+    },
+    /// Variables in `consul.extraConfig` have no value.
+    #[error(
+        "consul.extraConfig: not set in the environment: {}; write \\$ for a dollar sign that is meant as such",
+        .0.join(", ")
+    )]
+    Variables(Vec<String>),
+}
+
+/// Reads them.
+///
+/// # Errors
+/// The first that cannot be had.
+pub(super) fn resolve(config: &Config, env: &dyn Env) -> Result<Secrets, SecretsError> {
+    let get = |path: &'static str,
+               secret: Option<&Secret>|
+     -> Result<Option<SecretString>, SecretsError> {
+        secret
+            .map(|secret| {
+                secret.resolve(env).map_err(|source| SecretsError::Secret { path, source })
+            })
+            .transpose()
+    };
+    let get_pem = |path: &'static str, pem: Pem, secret: Option<&Secret>| {
+        let text = get(path, secret)?;
+        let checked = text.as_ref().map_or(Ok(()), |text| pem.check(text.expose_secret()));
+        checked.map_err(|source| SecretsError::Pem { path, source })?;
+        Ok::<_, SecretsError>(text)
+    };
+    let consul = &config.consul;
+    let tls = consul.tls.as_ref();
+    Ok(Secrets {
+        agent_token: get("consul.agentToken", consul.agent_token.as_ref())?,
+        service_token: get("consul.serviceToken", consul.service_token.as_ref())?,
+        gossip_key: get("consul.gossipKey", consul.gossip_key.as_ref())?,
+        ca: get_pem("consul.tls.ca", Pem::Certificate, tls.map(|tls| &tls.ca))?,
+        cert: get_pem("consul.tls.cert", Pem::Certificate, tls.and_then(|tls| tls.cert.as_ref()))?,
+        key: get_pem("consul.tls.key", Pem::PrivateKey, tls.and_then(|tls| tls.key.as_ref()))?,
+        variables: variables(consul.extra_config.as_deref(), env)?,
+    })
+}
+
+/// The values of the variables that `consul.extraConfig` names. Any variable may be named, also one that holds a secret:
+/// the user wrote it there, the file is as private as the agent's own configuration, and what is printed has the names.
+fn variables(
+    text: Option<&str>,
+    env: &dyn Env,
+) -> Result<BTreeMap<String, SecretString>, SecretsError> {
+    let (mut values, mut missing) = (BTreeMap::new(), Vec::new());
+    for name in text.map(consul::extra_config_variables).unwrap_or_default() {
+        match env.var(name).and_then(|value| value.into_string().ok()) {
+            // These two are known without the environment, the address only once the task is.
+            _ if [consul::TASK_ADDRESS, consul::DATACENTER].contains(&name) => {}
+            Some(value) => drop(values.insert(name.to_owned(), SecretString::from(value))),
+            None => missing.push(name.to_owned()),
+        }
+    }
+    if missing.is_empty() { Ok(values) } else { Err(SecretsError::Variables(missing)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const CERT: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----";
+
+    fn resolved(consul: Value, env: &[(&str, &str)]) -> Result<Secrets, String> {
+        let mut config = json!({ "service": { "port": 1 }, "consul": consul });
+        config["consul"]["retryJoin"] = json!(["x"]);
+        let config: Config = serde_json::from_value(config).unwrap();
+        let env: BTreeMap<_, _> =
+            env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        resolve(&config, &env).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_ca_comes_from_text_or_from_a_file_and_may_be_a_bundle() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        let bundle = format!("{CERT}\n{CERT}");
+        std::fs::write(&file, format!("{bundle}\n")).unwrap();
+        let by_file = resolved(json!({ "tls": { "ca": { "file": file } } }), &[]).unwrap();
+        let by_text =
+            resolved(json!({ "tls": { "ca": { "env": "CA" } } }), &[("CA", &bundle)]).unwrap();
+        for secrets in [by_file, by_text] {
+            assert_eq!(secrets.ca.unwrap().expose_secret(), bundle);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_certificate_or_key_is_refused_by_name() {
+        let tls = json!({ "tls": {
+            "ca": { "env": "CA" }, "cert": { "env": "CERT" }, "key": { "env": "KEY" }, "autoEncrypt": false,
+        }});
+        let refused = |ca: &str, cert: &str, key: &str| {
+            let env = [("CA", ca), ("CERT", cert), ("KEY", key)];
+            resolved(tls.clone(), &env).map(drop).unwrap_err()
+        };
+        assert!(refused("s3cret", CERT, "x").starts_with("consul.tls.ca: holds no PEM"));
+        assert!(refused("/ca.pem", CERT, "x").starts_with("consul.tls.ca: is the path of a file"));
+        assert!(refused(CERT, "x", "x").starts_with("consul.tls.cert: holds no PEM"));
+        let key = refused(CERT, CERT, "s3cret");
+        assert!(key.starts_with("consul.tls.key: holds no PEM") && !key.contains("s3cret"));
+    }
+
+    #[test]
+    fn variables_that_are_not_set_are_all_named() {
+        let extra = |text: &str, env: &[(&str, &str)]| {
+            let found = resolved(json!({ "extraConfig": text }), env)?.variables;
+            Ok::<_, String>(found.into_keys().collect::<Vec<_>>().join(" "))
+        };
+        let error = extra("a = \"$A $B ${C}\"", &[("B", "")]).unwrap_err();
+        assert_eq!(
+            error,
+            "consul.extraConfig: not set in the environment: A, C; write \\$ for a dollar sign that is meant as such"
+        );
+        let known = extra("$ECS_IPV4 $CONSUL_DATACENTER $AGENT_TOKEN", &[("AGENT_TOKEN", "t")]);
+        assert_eq!(known.as_deref(), Ok("AGENT_TOKEN"));
+    }
+}
