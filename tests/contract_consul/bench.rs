@@ -9,7 +9,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use taskmesh::config::Config;
 use taskmesh::consul::{
-    AgentSecrets, Client, HealthEntry, HealthQuery, ServiceIds, agent_args, agent_config, child_env,
+    AgentSecrets, Client, HealthEntry, HealthQuery, ServiceIds, agent_args, agent_config,
+    child_env, http_address,
 };
 use taskmesh::ecs::TaskIdentity;
 use testbed::cluster::{get_until, merge};
@@ -211,7 +212,7 @@ impl Bench {
         let file = dir.with_extension("json");
         std::fs::write(&file, config.to_string()).expect("config");
         let process = self.site.start(&self.host, &file).await;
-        let url = format!("http://127.0.0.1:{}", self.cfg.consul.http_port);
+        let url = http_address(&self.cfg.consul);
         // Not what is tried here: a call that takes longer than taskmesh waits for it.
         let client = Client::new(&url, None).expect("client").with_timeout(PATIENCE);
         let agent = Agent { process, client };

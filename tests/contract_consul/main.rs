@@ -13,6 +13,8 @@
 //! | `health` | TTL checks, how an instance is offered and withdrawn |
 //! | `node` | joining, leaving, coming back |
 //! | `rights` | which token may do what |
+//! | `tls` | certificates of one's own; on real Consuls |
+//! | `sockets` | HTTP and gRPC on unix sockets; on real Consuls |
 
 mod backend;
 mod bench;
@@ -20,6 +22,8 @@ mod health;
 mod node;
 mod registration;
 mod rights;
+mod sockets;
+mod tls;
 
 /// The contract on one Consul. The server that a test needs is said here: one for all of them, or one of its own that
 /// the test starts when it wants to.
