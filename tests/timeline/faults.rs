@@ -205,7 +205,7 @@ async fn a_supervisor_that_is_killed_leaves_no_child_behind() {
     }
 }
 
-async fn kill_child(task: &testbed::cluster::MeshTask, name: &str) {
+pub(crate) async fn kill_child(task: &testbed::cluster::MeshTask, name: &str) {
     let supervisor = task.ecs.container("taskmesh").expect("taskmesh");
     let child = supervisor
         .processes()

@@ -2,6 +2,7 @@
 //! `CONSUL_BIN` names. What is asserted is the order of events and generous bounds, never a performance.
 
 mod acl;
+mod agent;
 mod faults;
 mod health;
 mod start;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 
 use super::acl::Authz;
 use super::ca::{Authority, Leaf};
@@ -112,6 +114,18 @@ async fn bind(address: SocketAddr, what: &str) -> Result<TcpListener, String> {
         .map_err(|e| format!("failed to start {what} on {address}: {e}"))
 }
 
+/// As Consul does: whatever is there is replaced, and the socket is the owner's alone (`unix_sockets.mode`).
+fn bind_socket(path: &Path, what: &str) -> Result<UnixListener, String> {
+    let failed = |e: std::io::Error| format!("failed to start {what} on {}: {e}", path.display());
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
 /// Runs an agent until it has left or was interrupted; `Ok(true)` after a graceful leave.
 pub(crate) async fn run(
     files: Vec<PathBuf>,
@@ -176,13 +190,24 @@ async fn listen(agent: &Arc<Agent>) -> Result<(), String> {
     // The gossip port is where others join, at servers and clients alike.
     let gossip = bind((config.bind_addr, config.serf_port).into(), "gossip").await?;
     serve(gossip, rpc::join_router(agent.clone()));
-    if let Some(address) = config.http {
-        let listener = bind(address.into(), "HTTP").await?;
-        serve(listener, api::router(agent.clone()));
+    if let Some(endpoint) = &config.http {
+        let router = api::router(agent.clone());
+        match &endpoint.socket {
+            Some(socket) => serve(bind_socket(socket, "HTTP")?, router),
+            None => serve(bind((endpoint.ip, endpoint.port).into(), "HTTP").await?, router),
+        }
     }
-    if let Some(address) = config.grpc {
-        let listener = bind(address.into(), "gRPC").await?;
-        tokio::spawn(xds::serve(agent.clone(), listener));
+    if let Some(endpoint) = &config.grpc {
+        match &endpoint.socket {
+            Some(socket) => {
+                let incoming = UnixListenerStream::new(bind_socket(socket, "gRPC")?);
+                tokio::spawn(xds::serve(agent.clone(), incoming));
+            }
+            None => {
+                let listener = bind((endpoint.ip, endpoint.port).into(), "gRPC").await?;
+                tokio::spawn(xds::serve(agent.clone(), TcpListenerStream::new(listener)));
+            }
+        }
     }
     if config.server {
         let listener = bind((config.bind_addr, config.server_port).into(), "RPC").await?;
@@ -199,7 +224,11 @@ async fn listen(agent: &Arc<Agent>) -> Result<(), String> {
     Ok(())
 }
 
-fn serve(listener: TcpListener, router: axum::Router) {
+fn serve<L>(listener: L, router: axum::Router)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "listener failed");

@@ -47,11 +47,12 @@ pub(crate) async fn print(reach: &Reach, flags: &Flags) -> Result<String, String
         return Err(format!("{id} is not a connect-proxy"));
     }
     let cluster = text(&proxy["Proxy"]["DestinationServiceName"]);
-    let grpc = match flags.get("grpc-addr") {
-        Some(address) => host_port(address)?,
+    let grpc = match flags.get("grpc-addr").map(|a| (a, a.strip_prefix("unix://"))) {
+        Some((_, Some(path))) => json!({"pipe": {"path": path}}),
+        Some((address, None)) => socket(&host_port(address)?),
         None => {
             eprintln!("Defaulting to grpc port = 8502");
-            ("127.0.0.1".into(), 8502)
+            socket(&("127.0.0.1".into(), 8502))
         }
     };
     let admin = host_port(flags.get("admin-bind").unwrap_or("localhost:19000"))?;
@@ -86,7 +87,7 @@ pub(crate) async fn print(reach: &Reach, flags: &Flags) -> Result<String, String
                 "explicit_http_config": {"http2_protocol_options": {}},
             }},
             "loadAssignment": {"clusterName": "local_agent", "endpoints": [{
-                "lbEndpoints": [{"endpoint": {"address": socket(&grpc)}}],
+                "lbEndpoints": [{"endpoint": {"address": grpc}}],
             }]},
         }]},
         "stats_config": {

@@ -1,6 +1,6 @@
 //! The command line of the stand-in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
@@ -181,11 +181,14 @@ impl Reach {
                 .to_owned(),
             (None, None) => env("CONSUL_HTTP_TOKEN").unwrap_or_default(),
         };
-        let base = match address.split_once("://") {
-            Some(_) => address,
-            None => format!("http://{address}"),
+        let (client, base) = match address.split_once("://") {
+            Some(("unix", socket)) => {
+                (http::client_over(Path::new(socket)), "http://localhost".to_owned())
+            }
+            Some(_) => (http::client(), address),
+            None => (http::client(), format!("http://{address}")),
         };
-        Ok(Self { client: http::client().map_err(|e| e.to_string())?, base, token })
+        Ok(Self { client: client.map_err(|e| e.to_string())?, base, token })
     }
 
     /// Calls the agent; an answer that is no success is an error with its code and text.

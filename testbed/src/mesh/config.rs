@@ -132,6 +132,15 @@ struct Raw {
     devmesh: Dev,
 }
 
+/// Where an API listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) ip: IpAddr,
+    /// Shown also where a socket stands in for it.
+    pub(crate) port: u16,
+    pub(crate) socket: Option<PathBuf>,
+}
+
 /// A checked configuration with defaults filled in.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -141,8 +150,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) bind_addr: IpAddr,
     pub(crate) advertise_addr: Option<IpAddr>,
-    pub(crate) http: Option<(IpAddr, u16)>,
-    pub(crate) grpc: Option<(IpAddr, u16)>,
+    pub(crate) http: Option<Endpoint>,
+    pub(crate) grpc: Option<Endpoint>,
     pub(crate) serf_port: u16,
     pub(crate) server_port: u16,
     pub(crate) retry_join: Vec<String>,
@@ -232,8 +241,11 @@ fn resolve(raw: Raw) -> Result<Config, ConfigError> {
     let unspecified = IpAddr::from([0, 0, 0, 0]);
     let client = ip(&raw.client_addr, "client_addr")?.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let listen = |own: &Option<String>, port: Option<u16>| {
-        let own = own.as_deref().map_or(Ok(None), |a| ip(a, "addresses"))?;
-        Ok::<_, ConfigError>(port.map(|p| (own.unwrap_or(client), p)))
+        let own = own.as_deref().unwrap_or_default();
+        let socket = own.strip_prefix("unix://").map(PathBuf::from);
+        let own = if socket.is_some() { None } else { ip(own, "addresses")? };
+        let ip = own.unwrap_or(client);
+        Ok::<_, ConfigError>(port.map(|port| Endpoint { ip, port, socket }))
     };
     if !raw.encrypt.is_empty() && !is_gossip_key(&raw.encrypt) {
         return Err(ConfigError::Invalid(
@@ -337,9 +349,19 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((config.node_name.as_str(), config.retry_join.len()), ("b", 2));
-        assert_eq!(config.http.map(|h| h.1), Some(1));
-        assert_eq!(config.grpc.map(|h| h.1), Some(2));
+        assert_eq!(config.http.map(|h| h.port), Some(1));
+        assert_eq!(config.grpc.map(|h| h.port), Some(2));
         assert!(config.leave_on_terminate && !config.server);
+    }
+
+    #[test]
+    fn an_api_listens_on_an_address_or_on_a_socket() {
+        let body = r#"{"addresses":{"http":"unix:///run/h","grpc":"10.0.0.1"},"ports":{"grpc":2}}"#;
+        let config = parse(&[body]).unwrap();
+        assert_eq!(config.http.and_then(|h| h.socket), Some("/run/h".into()));
+        let grpc = Endpoint { ip: [10, 0, 0, 1].into(), port: 2, socket: None };
+        assert_eq!(config.grpc, Some(grpc));
+        assert!(parse(&[r#"{"addresses":{"http":"unix:/run/h"}}"#]).is_err());
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(crate) const IGNORED: &[&str] = &[
     "translate_wan_addrs",
     "ui",
     "ui_config",
+    "unix_sockets",
     "use_streaming_backend",
     "verify_incoming",
     "verify_outgoing",

@@ -44,7 +44,7 @@ pub(crate) async fn whoami(State(agent): Mesh, caller: Caller) -> Answer {
             status: 1,
         })
     });
-    let grpc = config.grpc.map_or(-1, |g| i32::from(g.1));
+    let grpc = config.grpc.as_ref().map_or(-1, |g| i32::from(g.port));
     Ok(Json(json!({
         "Config": {
             "Datacenter": config.datacenter, "PrimaryDatacenter": config.datacenter,

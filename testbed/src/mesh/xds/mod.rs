@@ -20,9 +20,10 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use futures_util::Stream;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::agent::Agent;
@@ -82,13 +83,14 @@ impl AggregatedDiscoveryService for Ads {
 }
 
 /// Serves xDS until the process ends.
-pub(crate) async fn serve(agent: Arc<Agent>, listener: TcpListener) {
+pub(crate) async fn serve<C>(agent: Arc<Agent>, incoming: impl Stream<Item = std::io::Result<C>>)
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let views = Views::start(agent.clone());
     let ads = AggregatedDiscoveryServiceServer::new(Ads { agent, views });
-    let served = tonic::transport::Server::builder()
-        .add_service(ads)
-        .serve_with_incoming(TcpListenerStream::new(listener))
-        .await;
+    let served =
+        tonic::transport::Server::builder().add_service(ads).serve_with_incoming(incoming).await;
     if let Err(error) = served {
         tracing::error!(%error, "the xDS listener failed");
     }
