@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_text_is_shown_without_its_secrets() {
-        let hcl = "log_level = \"debug\" # was: \"s3cret\"\nencrypt = \"s3cret\"\nacl {\n  tokens {\n    agent = \"s3cret\"\n  }\n}\n\
+        let hcl = "log_level = \"debug\" # was: \"s3cret\"\nencrypt = \"s3cret\"\n\
+                   acl {\n  tokens {\n    agent = \"s3cret\"\n  }\n}\n\
                    telemetry { circonus_api_token = <<EOF\ns3cret\nEOF\n}\n";
         assert_eq!(
             hide_in_text(hcl),

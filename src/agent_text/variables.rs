@@ -1,10 +1,10 @@
 //! Variables in `consul.extraConfig`.
 //!
-//! consul-ecs 0.4.3's Terraform module put the text through an unquoted here-document of a shell. What its users rely on
-//! is kept: `$NAME`, `${NAME}`, and the backslash that takes a dollar's or a backtick's meaning away
-//! (<https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_07_04>). Nothing else of a shell is:
-//! no commands, no arithmetic, no defaults. What stays as it is besides: `$$`, which HCL has for a literal `${`, and a
-//! doubled backslash, which is one in a JSON or HCL string, where a shell would have halved it.
+//! consul-ecs 0.4.3's Terraform module put the text through an unquoted here-document of a shell. What its users rely
+//! on is kept: `$NAME`, `${NAME}`, and the backslash that takes a dollar's or a backtick's meaning away
+//! (<https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_07_04>). Nothing else of a
+//! shell is: no commands, no arithmetic, no defaults. What stays as it is besides: `$$`, which HCL has for a literal
+//! `${`, and a doubled backslash, which is one in a JSON or HCL string, where a shell would have halved it.
 
 /// A piece of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -67,8 +67,9 @@ pub(super) fn resolve(config: &Config, env: &dyn Env) -> Result<Secrets, Secrets
     })
 }
 
-/// The values of the variables that `consul.extraConfig` names. Any variable may be named, also one that holds a secret:
-/// the user wrote it there, the file is as private as the agent's own configuration, and what is printed has the names.
+/// The values of the variables that `consul.extraConfig` names. Any variable may be named, also one that holds a
+/// secret: the user wrote it there, the file is as private as the agent's own configuration, and what is printed has
+/// the names.
 fn variables(
     text: Option<&str>,
     env: &dyn Env,

@@ -1,5 +1,6 @@
-//! Whether a text can be PEM at all. What the certificates in it say is the agent's business; but it says it late, and in
-//! words in which nobody finds the mistake again: a path where the text should be, line breaks written as `\n`.
+//! Whether a text can be PEM at all. What the certificates in it say is the agent's business; but it says it late,
+//! and in words in which nobody finds the mistake again: a path where the text should be, line breaks written as
+//! `\n`.
 
 /// What a PEM text must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,7 +39,7 @@ pub struct AgentSecrets {
 }
 
 /// The agent's configuration. It holds secrets: write it with [`crate::private::write_private`], print it through
-/// [`redacted`].
+/// [`redacted`](super::redacted).
 pub fn agent_config(
     cfg: &Config,
     task: &TaskIdentity,
@@ -126,8 +126,8 @@ fn listen_address(socket: Option<&Path>) -> String {
     socket.map_or_else(|| "127.0.0.1".to_owned(), |socket| format!("unix://{}", socket.display()))
 }
 
-/// What holds wherever the agent speaks TLS, and what only where it calls the servers. A certificate is of the latter: in
-/// `tls.defaults` it would ask for TLS on the gRPC port too, which an agent from 1.14 on refuses.
+/// What holds wherever the agent speaks TLS, and what only where it calls the servers. A certificate is of the
+/// latter: in `tls.defaults` it would ask for TLS on the gRPC port too, which an agent from 1.14 on refuses.
 fn tls_config(tls: &config::Tls, secrets: &AgentSecrets) -> [Map<String, Value>; 2] {
     let file =
         |key: &str, path: &Option<PathBuf>| path.as_ref().map(|path| (key.to_owned(), json!(path)));

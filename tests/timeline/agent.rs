@@ -1,4 +1,4 @@
-//! The agent: behind sockets, with what users add, with a certificate of its own, with a data folder that it cannot use.
+//! The agent: behind sockets, with what users add, with its own certificate, with a data folder that it cannot use.
 
 use crate::faults::kill_child;
 use crate::support::{LONG, Seen, assert_started, assert_stopped, cluster};
@@ -189,7 +189,8 @@ async fn is_wiped(backend: Backend) {
     let cluster = Cluster::start_with(backend, json!({ "encrypt": KEY })).await.expect("cluster");
     let dir = tempfile::tempdir().expect("dir");
     let data = dir.path().join("data");
-    // What an earlier life left: a key that the mesh has replaced since. The agent would prefer it to the configured one.
+    // What an earlier life left: a key that the mesh has replaced since. The agent would prefer it to the configured
+    // one.
     let keyring = data.join("serf/local.keyring");
     std::fs::create_dir_all(data.join("serf")).expect("dir");
     std::fs::write(&keyring, "[\"AAAAAAAAAAAAAAAAAAAAAA==\"]").expect("keyring");

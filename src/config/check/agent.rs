@@ -80,7 +80,8 @@ fn acl(config: &Config, rules: &mut Rules<'_>) {
                 rules.error([&agent, &acl], message);
             }
             if consul.service_token.is_some() {
-                let message = "without consul.acl only the servers check it, not the agent; probably \"acl\": {} is missing";
+                let message = "without consul.acl only the servers check it, not the agent; probably \"acl\": {} is \
+                               missing";
                 rules.warn([&service, &acl], message);
             }
         }

@@ -36,8 +36,8 @@ pub struct Consul {
     #[serde(default = "consul_retry_interval", with = "humantime_serde")]
     #[schemars(with = "DurationText")]
     pub retry_interval: Duration,
-    /// How long others keep a lost agent among the failed before they forget it (`advertise_reconnect_timeout`, known to
-    /// Consul 1.9 and later; others keep one for 3 days).
+    /// How long other agents keep a lost one among the failed before they forget it (`advertise_reconnect_timeout`,
+    /// which Consul before 1.9 does not know: there it is 3 days).
     #[serde(default = "consul_reconnect_timeout", with = "humantime_serde")]
     #[schemars(with = "DurationText")]
     pub reconnect_timeout: Duration,
@@ -106,8 +106,8 @@ pub struct Tls {
     /// The key of `cert`, PEM, not encrypted.
     #[serde(default)]
     pub key: Option<Secret>,
-    /// Talk only to servers whose certificate is for `server.<datacenter>.<domain>`, so that no other certificate of the
-    /// CA can pass as a server's.
+    /// Talk only to servers whose certificate is for `server.<datacenter>.<domain>`, so that no other certificate of
+    /// the CA can pass as a server's.
     #[serde(default)]
     pub verify_server_hostname: bool,
 }
