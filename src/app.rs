@@ -162,6 +162,7 @@ impl App {
             reaper,
             private_dir,
             epoch,
+            consul_version: Arc::default(),
         };
         Ok(Self { config, site, consul, temporary, listener, signals, started_at })
     }

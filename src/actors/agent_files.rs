@@ -152,6 +152,7 @@ mod tests {
             }),
             reaper: Reaper::start().unwrap(),
             private_dir: dir.join("private"),
+            consul_version: Arc::default(),
             epoch: Instant::now(),
         }
     }

@@ -117,6 +117,10 @@ impl Actor for ConsulAgent {
                 s.start();
             }
             Msg::Version(version) => {
+                if let Ok(version) = &version {
+                    // The registration must not tell an agent what it does not know.
+                    let _set_before = s.site.consul_version.set(*version);
+                }
                 s.version = Some(version);
                 s.start();
             }

@@ -1,14 +1,16 @@
 //! The calls to the agent that the registration actor has made: each knows how to try, how to tell, and when to stop.
 
-use super::process::Beat;
+use super::process::{Beat, jittered};
+use super::said::Said;
 use super::{Identity, peers};
 use crate::config::Config;
-use crate::consul::{self, CheckStatus, Client};
+use crate::consul::{self, CheckStatus, Client, Registration, Version};
 use crate::envoy::port_open;
 use crate::supervisor::actor::{Reports, report};
+use crate::supervisor::refusal::{Call, Failed, Verdict, judge};
 use crate::supervisor::{Event, Source};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// What the instance's maintenance says while it waits for its app.
@@ -24,90 +26,140 @@ pub(super) enum Write {
     EndHold,
 }
 
+/// What stands at the agent since the last registration.
+#[derive(Debug, Default)]
+pub(super) struct Registered {
+    pub(super) service: Registration,
+    pub(super) proxy: Registration,
+}
+
 /// What every call needs.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) hush: watch::Receiver<bool>,
+    /// Counts the registrations that were asked for: one that is tried in vain gives way to the next.
+    pub(super) asked: watch::Receiver<u64>,
     pub(super) config: Arc<Config>,
     pub(super) consul: Client,
+    pub(super) consul_version: Arc<OnceLock<Version>>,
     pub(super) identity: Arc<Identity>,
     pub(super) reports: Reports,
+    pub(super) registered: Arc<watch::Sender<Option<Arc<Registered>>>>,
+}
+
+/// A call that failed, and which.
+struct Failure {
+    call: Call,
+    error: consul::Error,
+}
+
+/// For [`Result::map_err`].
+fn of(call: Call) -> impl Fn(consul::Error) -> Failure {
+    move |error| Failure { call, error }
 }
 
 impl Desk {
-    /// Tries until it worked or the hush came; a call that was begun is always waited for.
+    /// Tries until it worked, something newer is to be written, or the hush came; a call that was begun is always
+    /// waited for.
     pub(super) async fn write(mut self, write: Write) {
         let mut beat = Beat::new();
-        let mut said = String::new();
+        let mut said = Said::default();
+        let mut refusals = 0;
+        // Unknown as yet, and of no interest before the first 403.
+        let mut joined = false;
         loop {
-            match self.try_write(&write).await {
-                Ok(()) => {
-                    self.trouble(None);
-                    if let Write::Register { .. } = write {
-                        report(&self.reports, Event::Registered);
-                    }
-                    return;
+            let Err(Failure { call, error }) = self.try_write(&write).await else {
+                self.trouble(None);
+                if let Write::Register { .. } = write {
+                    report(&self.reports, Event::Registered);
                 }
-                Err(e) => {
-                    let why = e.to_string();
-                    // Before the join a 403 under ACLs means only that, so it is no warning yet.
-                    if why != said {
-                        tracing::info!(what = ?write, %why, "registration: trying again");
-                        said.clone_from(&why);
-                    }
-                    self.trouble(Some(why));
+                return;
+            };
+            let stood_before = self.registered.borrow().is_some();
+            let failed = Failed { call, error: &error, joined, refusals };
+            let (verdict, why) = judge(&failed, &self.identity.ids);
+            refusals = if verdict.is_refusal() { refusals + 1 } else { 0 };
+            if said.is_news(&why) {
+                if verdict.needs_help() {
+                    tracing::warn!(%why, stood_before, "registration: trying again");
+                } else {
+                    tracing::info!(%why, "registration: trying again");
                 }
             }
+            if verdict == Verdict::Refused {
+                report(&self.reports, Event::RegistrationRefused(why));
+            } else {
+                self.trouble(Some(why));
+            }
+            if error.is_forbidden() {
+                joined = matches!(self.consul.leader().await, Ok(Some(_)));
+            }
+            let rest = async {
+                match verdict.pause() {
+                    Some(pause) => tokio::time::sleep(jittered(pause)).await,
+                    None => beat.rest().await,
+                }
+            };
             tokio::select! {
-                () = beat.rest() => {}
+                () = rest => {}
                 _ = self.hush.wait_for(|hushed| *hushed) => return,
+                _ = self.asked.changed() => return,
             }
         }
     }
 
     /// The calls of one write, one after the other. A hush in between ends it: the next call could undo the burst.
-    async fn try_write(&self, write: &Write) -> consul::Result<()> {
+    async fn try_write(&self, write: &Write) -> Result<(), Failure> {
         let hushed = || *self.hush.borrow();
         let ids = &self.identity.ids;
         let consul = &self.consul;
+        let maintain = async |call, id, on, reason| {
+            consul.service_maintenance(id, on, reason).await.map_err(of(call))
+        };
         match write {
             Write::Register { hold, containers } => {
-                let service = consul::service(&self.config, &self.identity.task, containers);
-                let proxy = consul::proxy(&self.config, &self.identity.task);
-                consul.register(&service, false).await?;
+                let task = &self.identity.task;
+                let here = || consul::locality(task, *self.consul_version.get()?);
+                let new = Registered {
+                    service: consul::service(&self.config, task, containers).located(here()),
+                    proxy: consul::proxy(&self.config, task).located(here()),
+                };
+                consul.register(&new.service, false).await.map_err(of(Call::Service))?;
                 if hushed() {
                     return Ok(());
                 }
                 // Maintenance before the proxy: peers are sent to the proxy, so it must not stand without it.
                 // Without a hold this clears what an earlier life of this agent's data may have left.
-                consul.service_maintenance(&ids.service, *hold, HOLD_REASON).await?;
+                maintain(Call::ServiceMaintenance, &ids.service, *hold, HOLD_REASON).await?;
                 if hushed() {
                     return Ok(());
                 }
-                consul.register(&proxy, false).await?;
+                consul.register(&new.proxy, false).await.map_err(of(Call::Proxy))?;
                 if hushed() {
                     return Ok(());
                 }
-                consul.service_maintenance(&ids.proxy, *hold, HOLD_REASON).await
+                maintain(Call::ProxyMaintenance, &ids.proxy, *hold, HOLD_REASON).await?;
+                self.registered.send_replace(Some(Arc::new(new)));
+                Ok(())
             }
             Write::PassProxyCheck => {
                 // Registering over an existing check keeps its status, so it has to go first.
                 match consul.deregister_check(&ids.listener_check()).await {
-                    Err(e) if !e.is_not_found() => return Err(e),
+                    Err(e) if !e.is_not_found() => return Err(of(Call::ListenerCheck)(e)),
                     _ if hushed() => return Ok(()),
                     _ => {}
                 }
                 let check = consul::listener_check(ids, self.config.proxy.public_listener_port)
                     .of_service(&ids.proxy, &self.config.service)
                     .started_as(CheckStatus::Passing);
-                consul.register_check(&check).await
+                consul.register_check(&check).await.map_err(of(Call::ListenerCheck))
             }
             Write::EndHold => {
-                consul.service_maintenance(&ids.service, false, "").await?;
+                maintain(Call::ServiceMaintenance, &ids.service, false, "").await?;
                 if hushed() {
                     return Ok(());
                 }
-                consul.service_maintenance(&ids.proxy, false, "").await
+                maintain(Call::ProxyMaintenance, &ids.proxy, false, "").await
             }
         }
     }

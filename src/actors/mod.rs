@@ -18,11 +18,12 @@ mod health_sync;
 mod peers;
 mod process;
 mod registration;
+mod said;
 mod task_watch;
 mod watchdog;
 
 use crate::config::Config;
-use crate::consul::{Client, ServiceIds};
+use crate::consul::{Client, ServiceIds, Version};
 use crate::ecs::TaskIdentity;
 use crate::process::Reaper;
 use crate::supervisor::actor::{MakeHands, Msg as SupervisorMsg, Reports};
@@ -31,7 +32,7 @@ use ractor::{Actor, ActorId, ActorRef, Message, SpawnErr};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 /// Everything the actors need that is known before the task is.
@@ -45,6 +46,8 @@ pub(crate) struct Site {
     /// Ours alone, mode 0700: agent config, bootstrap, token file.
     pub(crate) private_dir: PathBuf,
     pub(crate) epoch: Instant,
+    /// What `consul version` says, before the agent is started.
+    pub(crate) consul_version: Arc<OnceLock<Version>>,
 }
 
 /// The secrets, resolved.
@@ -127,8 +130,13 @@ impl Crew {
         };
         let (consul_agent, _) =
             Actor::spawn_linked(None, consul_agent::ConsulAgent, agent, up.clone()).await?;
-        let args =
-            registration::Arguments { config: config.clone(), consul, reports: reports.clone() };
+        let args = registration::Arguments {
+            config: config.clone(),
+            consul,
+            consul_version: site.consul_version.clone(),
+            look_every: watchdog::INTERVAL,
+            reports: reports.clone(),
+        };
         let (registration, _) =
             Actor::spawn_linked(None, registration::RegistrationActor, args, up.clone()).await?;
         let args = envoy::Arguments { site, reports };

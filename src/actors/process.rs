@@ -106,7 +106,8 @@ async fn wait(child: Arc<Child>, role: Role, reports: Reports) {
     report(&reports, Event::ChildExited { role, exit: Ending::Exit(exit) });
 }
 
-/// A delay that grows from 10 to 250 ms: the beat of every wait for something that is about to come up.
+/// A delay that grows from 10 to 250 ms, and differs by up to a quarter from one to the next, so that tasks which lost
+/// the same thing do not ask for it in step: the beat of every wait for something that is about to come up.
 pub(crate) struct Beat(Duration);
 
 impl Beat {
@@ -115,10 +116,18 @@ impl Beat {
     }
 
     pub(crate) async fn rest(&mut self) {
-        tokio::time::sleep(self.0).await;
+        tokio::time::sleep(jittered(self.0)).await;
         // Quick while the thing usually comes up (0.1 to 0.5 s), slow when it does not.
         self.0 = self.0.mul_f64(1.05).min(Duration::from_millis(250));
     }
+}
+
+/// Up to a quarter less.
+pub(super) fn jittered(delay: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    // Its keys are random in each thread, and others each time.
+    let random = RandomState::new().hash_one(());
+    delay.mul_f64(1.0 - 0.25 * (f64::from(random as u32) / f64::from(u32::MAX)))
 }
 
 #[cfg(test)]

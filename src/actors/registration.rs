@@ -3,16 +3,17 @@
 //! Writes go through one queue, so that none overtakes another. `Hush` lets the one on its way come back and drops the
 //! rest: after that nothing of ours can make the instance passing.
 
-use super::desk::{Desk, Write};
+use super::desk::{Desk, Registered, Write};
 use super::{Identity, watchdog};
 use crate::config::Config;
-use crate::consul::Client;
+use crate::consul::{Client, Version};
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Event, Source};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -43,6 +44,9 @@ pub(crate) struct RegistrationActor;
 pub(crate) struct Arguments {
     pub(crate) config: Arc<Config>,
     pub(crate) consul: Client,
+    pub(crate) consul_version: Arc<OnceLock<Version>>,
+    /// From one look of the watchdog to the next, at the most.
+    pub(crate) look_every: Duration,
     pub(crate) reports: Reports,
 }
 
@@ -52,8 +56,11 @@ pub(crate) struct State {
     queue: VecDeque<Write>,
     writing: bool,
     hush: watch::Sender<bool>,
+    /// Counts the registrations that were asked for.
+    asked: watch::Sender<u64>,
+    registered: Arc<watch::Sender<Option<Arc<Registered>>>>,
     /// Containers with a TTL check.
-    containers: watch::Sender<Vec<String>>,
+    containers: Vec<String>,
     guarded: bool,
     watches: Vec<AbortHandle>,
     asking: Option<AbortHandle>,
@@ -77,7 +84,9 @@ impl Actor for RegistrationActor {
             queue: VecDeque::new(),
             writing: false,
             hush: watch::channel(false).0,
-            containers: watch::channel(Vec::new()).0,
+            asked: watch::channel(0).0,
+            registered: Arc::new(watch::channel(None).0),
+            containers: Vec::new(),
             guarded: false,
             watches: Vec::new(),
             asking: None,
@@ -95,16 +104,20 @@ impl Actor for RegistrationActor {
             Msg::Identify(identity) => {
                 s.desk = Some(Desk {
                     hush: s.hush.subscribe(),
+                    asked: s.asked.subscribe(),
                     config: s.args.config.clone(),
                     consul: s.args.consul.clone(),
+                    consul_version: s.args.consul_version.clone(),
                     identity,
                     reports: s.args.reports.clone(),
+                    registered: s.registered.clone(),
                 });
             }
             Msg::Register { hold, containers } => {
-                s.containers.send_replace(containers.clone());
+                s.containers.clone_from(&containers);
                 // A registration that waits is out of date; what follows it is asked for again afterwards.
                 s.queue.clear();
+                s.asked.send_modify(|asked| *asked += 1);
                 s.enqueue(&myself, Write::Register { hold, containers });
             }
             Msg::PassProxyCheck => s.enqueue(&myself, Write::PassProxyCheck),
@@ -125,7 +138,7 @@ impl Actor for RegistrationActor {
             }
             Msg::Hush => s.hush(),
             Msg::Withdraw => {
-                let containers = s.containers.borrow().clone();
+                let containers = s.containers.clone();
                 s.run(|desk| desk.withdraw(containers));
             }
             Msg::AskPeers => {
@@ -155,9 +168,10 @@ impl State {
         if self.writing {
             return;
         }
-        let (Some(desk), Some(write)) = (self.desk.clone(), self.queue.pop_front()) else {
+        let (Some(mut desk), Some(write)) = (self.desk.clone(), self.queue.pop_front()) else {
             return;
         };
+        desk.asked.mark_unchanged();
         self.writing = true;
         let myself = myself.clone();
         tokio::spawn(async move {
@@ -169,11 +183,9 @@ impl State {
     /// From the first write on, what was registered is watched over.
     fn guard(&mut self) {
         if !std::mem::replace(&mut self.guarded, true) {
-            let containers = self.containers.subscribe();
-            self.watch(|desk| {
-                let ids = desk.identity.ids.clone();
-                watchdog::watch(desk.consul, desk.config, ids, containers, desk.reports)
-            });
+            let registered = self.registered.subscribe();
+            let every = self.args.look_every;
+            self.watch(|desk| watchdog::watch(desk.consul, registered, desk.reports, every));
         }
     }
 
@@ -212,3 +224,7 @@ impl Drop for State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "registration_tests.rs"]
+mod tests;

@@ -1,60 +1,171 @@
-//! Compares what we registered with the agent's view, and tells when something of it is gone: deregistered by mistake,
-//! a check deleted, the agent's data lost. Only reads the local agent; nothing is written while all is there.
+//! Compares what we registered with the agent's view, and tells when something of it is gone or another one:
+//! deregistered by mistake, a check deleted, the agent's data lost, registered over by somebody else. Only reads the
+//! local agent; nothing is written while all is there.
 
-use crate::config::Config;
-use crate::consul::{Client, ServiceIds};
+use super::desk::Registered;
+use crate::consul::{Client, Difference, Registration, differences};
 use crate::supervisor::Event;
 use crate::supervisor::actor::{Reports, report};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
-/// Two such looks and a registration stay well below the 10 s in which a lost instance must be back.
-const INTERVAL: Duration = Duration::from_secs(3);
+/// At the latest after this it looks again; a changed or lost service wakes it at once. Two such looks and a
+/// registration stay well below the 10 s in which a lost instance must be back.
+pub(super) const INTERVAL: Duration = Duration::from_secs(3);
 /// A loss must be seen twice: a registration that is on its way looks like one.
 const SECOND_LOOK: Duration = Duration::from_millis(500);
+/// From one look to the next, whatever wakes it.
+const LEAST: Duration = Duration::from_millis(250);
+/// A difference that so many registrations have not mended is how the agent shows what we registered.
+const VAIN: u32 = 2;
 
-/// Looks for as long as it is let. `containers`: those with a TTL check.
+/// What one look shows.
+enum Look {
+    /// The agent does not answer, or not to us: that tells nothing.
+    Blind,
+    /// Both services are there.
+    Seen { hashes: [String; 2], missing: Option<String>, differs: BTreeMap<String, Difference> },
+    /// One is not.
+    Gone(String),
+}
+
+/// Looks for as long as it is let.
 pub(super) async fn watch(
     consul: Client,
-    config: Arc<Config>,
-    ids: Arc<ServiceIds>,
-    containers: watch::Receiver<Vec<String>>,
+    mut registered: watch::Receiver<Option<Arc<Registered>>>,
     reports: Reports,
+    every: Duration,
 ) {
+    let mut vain = Vain::default();
+    registered.mark_changed();
     loop {
-        tokio::time::sleep(INTERVAL).await;
-        if missing(&consul, &config, &ids, &containers).await.is_none() {
+        let anew = registered.has_changed().unwrap_or(false);
+        let Some(intent) = registered.borrow_and_update().clone() else {
+            match registered.changed().await {
+                Ok(()) => registered.mark_changed(),
+                Err(_) => return,
+            }
+            continue;
+        };
+        // Waits without taking note, so that the next round sees it.
+        let mut again = registered.clone();
+        let begun = Instant::now();
+        let first = look(&consul, &intent).await;
+        if anew && let Look::Seen { differs, .. } = &first {
+            vain.learn(differs);
+        }
+        if vain.judge(&first).is_some() {
+            tokio::time::sleep(every.min(SECOND_LOOK)).await;
+            let second = look(&consul, &intent).await;
+            if let Some(what) = vain.judge(&second)
+                && !registered.has_changed().unwrap_or(true)
+            {
+                tracing::warn!(%what, "the agent does not show what we registered");
+                report(&reports, Event::RegistrationLost(what));
+                // Until it is registered again, or for a while: the report can come at a moment when it means nothing.
+                let _until = tokio::time::timeout(every, again.changed()).await;
+            }
             continue;
         }
-        tokio::time::sleep(SECOND_LOOK).await;
-        if let Some(what) = missing(&consul, &config, &ids, &containers).await {
-            tracing::warn!(missing = %what, "the agent lost our registration");
-            report(&reports, Event::RegistrationLost(what));
+        let wake = async {
+            match &first {
+                Look::Seen { hashes, .. } => until_changed(&consul, &intent, hashes, every).await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = wake => sleep_until(begun + every.min(LEAST)).await,
+            () = tokio::time::sleep(every) => {}
+            _ = again.changed() => {}
         }
     }
 }
 
-/// The first thing that should be there and is not. An agent that does not answer tells nothing.
-async fn missing(
+async fn look(consul: &Client, intent: &Registered) -> Look {
+    let mut hashes = [String::new(), String::new()];
+    let mut differs = BTreeMap::new();
+    let both = [&intent.service, &intent.proxy];
+    for (hash, registration) in hashes.iter_mut().zip(both) {
+        let id = &registration.id;
+        let view = match consul.service_view(id, None).await {
+            Ok(Some(view)) => view,
+            Ok(None) => return Look::Gone(format!("service {id}")),
+            Err(_) => return Look::Blind,
+        };
+        for difference in differences(registration, &view) {
+            differs.insert(format!("{} of service {id}", difference.path), difference);
+        }
+        *hash = view.get("ContentHash").and_then(Value::as_str).unwrap_or_default().to_owned();
+    }
+    let Ok(checks) = consul.checks().await else { return Look::Blind };
+    let ids = both.into_iter().flat_map(|r: &Registration| r.check_ids().map(|id| (id, &r.id)));
+    let missing = ids
+        .into_iter()
+        .find(|(id, owner)| checks.get(id).is_none_or(|check| check.service_id != **owner))
+        .map(|(id, _)| format!("check {id}"));
+    Look::Seen { hashes, missing, differs }
+}
+
+/// Ends when the agent shows another service or proxy, or none. Where it cannot say so, this never ends: the caller
+/// looks now and then in any case.
+async fn until_changed(
     consul: &Client,
-    config: &Config,
-    ids: &ServiceIds,
-    containers: &watch::Receiver<Vec<String>>,
-) -> Option<String> {
-    for id in [&ids.service, &ids.proxy] {
-        if let Ok(None) = consul.service(id).await {
-            return Some(format!("service {id}"));
+    intent: &Registered,
+    hashes: &[String; 2],
+    every: Duration,
+) {
+    let changed = async |registration: &Registration, hash: &str| {
+        // Answered before the caller's next look, so that the connection can be used again.
+        let held = every * 3 / 4;
+        let answer = consul.service_view(&registration.id, Some((hash, held))).await;
+        let same = |view: &Value| view.get("ContentHash").and_then(Value::as_str) == Some(hash);
+        let woke = answer.is_ok_and(|view| view.is_none_or(|view| !same(&view)));
+        if !woke || hash.is_empty() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = changed(&intent.service, &hashes[0]) => {}
+        () = changed(&intent.proxy, &hashes[1]) => {}
+    }
+}
+
+/// Differences that a registration has not mended, by how many.
+#[derive(Default)]
+struct Vain(BTreeMap<Difference, u32>);
+
+impl Vain {
+    /// Takes the first look after a registration.
+    fn learn(&mut self, differs: &BTreeMap<String, Difference>) {
+        let before = std::mem::take(&mut self.0);
+        for (place, difference) in differs {
+            let times = before.get(difference).map_or(1, |times| times + 1);
+            if times == VAIN {
+                tracing::warn!(%place, seen = %difference.seen, "the agent shows what we registered in another way: left at that");
+            }
+            self.0.insert(difference.clone(), times);
         }
     }
-    let checks = consul.checks().await.ok()?;
-    let synced: Vec<_> = containers.borrow().iter().map(|c| ids.check(c)).collect();
-    // Native checks have IDs of the agent's own making unless the user names them.
-    let native = config.service.checks.iter().filter_map(|check| check.check_id.clone());
-    [ids.listener_check(), ids.alias_check()]
-        .into_iter()
-        .chain(synced)
-        .chain(native.filter(|id| !id.is_empty()))
-        .find(|id| !checks.contains_key(id))
-        .map(|id| format!("check {id}"))
+
+    /// What is lost, in words.
+    fn judge(&self, look: &Look) -> Option<String> {
+        match look {
+            Look::Blind => None,
+            Look::Gone(what) => Some(what.clone()),
+            Look::Seen { missing: Some(what), .. } => Some(what.clone()),
+            Look::Seen { differs, .. } => {
+                let is_vain = |d: &Difference| self.0.get(d).is_some_and(|times| *times >= VAIN);
+                let places: Vec<&str> = differs
+                    .iter()
+                    .filter(|(_, d)| !is_vain(d))
+                    .map(|(place, _)| place.as_str())
+                    .collect();
+                (!places.is_empty()).then(|| places.join(", "))
+            }
+        }
+    }
 }

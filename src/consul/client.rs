@@ -181,6 +181,28 @@ impl Client {
         found(self.get("agent/service", Some(service_id)).await)
     }
 
+    /// The same as the agent writes it, for [`super::differences`]. With the `ContentHash` of an earlier answer it is
+    /// held back until the service is another one, or gone, or `wait` is over (the agent adds up to a sixteenth).
+    ///
+    /// # Errors
+    /// All of [`Error`], but no 404.
+    pub async fn service_view(
+        &self,
+        service_id: &str,
+        changed_from: Option<(&str, Duration)>,
+    ) -> Result<Option<serde_json::Value>> {
+        const CALL: &str = "agent/service";
+        let mut request = self.scoped(Method::GET, CALL, Some(service_id));
+        let mut timeout = self.timeout;
+        if let Some((hash, wait)) = changed_from {
+            request =
+                request.query(&[("hash", hash), ("wait", &format!("{}ms", wait.as_millis())[..])]);
+            timeout += wait + wait / WAIT_JITTER;
+        }
+        let reply = self.exchange_within(CALL, request, timeout).await?;
+        found(success(CALL, reply).and_then(|reply| decode(CALL, &reply)))
+    }
+
     /// `agent/services`: all services of this agent that the token may see, by ID.
     ///
     /// # Errors

@@ -65,6 +65,14 @@ impl Error {
         *status == 404 || (*status == 500 && in_words.iter().any(|words| body.contains(words)))
     }
 
+    /// The agent's refusal: the HTTP status and its words.
+    pub fn refusal(&self) -> Option<(u16, &str)> {
+        match self {
+            Error::Status { status, body, .. } => Some((*status, body.trim())),
+            _ => None,
+        }
+    }
+
     /// A missing right, an unknown token, or, before the agent has joined, neither.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Error::Status { status: 401 | 403, .. })

@@ -6,6 +6,7 @@
 //! | `error` | their failures, sorted by what a caller can do |
 //! | `types` | the bodies, in the agent's own spelling |
 //! | `registration` | service and proxy of a task, their checks and IDs (pure) |
+//! | `drift` | how what an agent shows differs from what was registered (pure) |
 //! | `agent_config` | the agent's configuration (pure) |
 //! | `extra_config` | what users add to it as text, its variables (pure) |
 //! | `redact` | both for people's eyes (pure) |
@@ -19,6 +20,7 @@ mod client;
 #[cfg(test)]
 mod contract_tests;
 mod data_folder;
+mod drift;
 mod error;
 mod extra_config;
 mod node;
@@ -32,6 +34,7 @@ pub use cli::{
 };
 pub use client::{Answer, Client, HealthQuery};
 pub use data_folder::{DATA_FOLDER_ENTRIES, DATA_FOLDER_MARKS, blames_data_folder};
+pub use drift::{Difference, differences};
 pub use error::{Error, Result};
 pub use extra_config::{
     DATACENTER, TASK_ADDRESS, expand_extra_config, extra_config_file_name, extra_config_variables,
@@ -39,6 +42,7 @@ pub use extra_config::{
 pub use node::{node_id, node_name};
 pub use redact::{redacted, redacted_extra_config};
 pub use registration::{
-    ServiceIds, alias_check, listener_check, maintenance_check_id, proxy, service, service_name,
+    ServiceIds, alias_check, listener_check, locality, maintenance_check_id, proxy, service,
+    service_name,
 };
 pub use types::*;

@@ -3,11 +3,13 @@
 //!
 //! Deliberately different from 0.4.3: the TTL of synced checks comes from the config (there 100000 h, so a dead
 //! supervisor left them passing for ever), their notes name the container, the proxy's checks have IDs of their own
-//! (so that one can be replaced), and the metadata names the task definition's revision.
+//! (so that one can be replaced), the metadata names the task definition's revision, and an agent that knows localities
+//! is told the task's.
 
+use super::Version;
 use super::types::{
-    CheckDefinition, CheckStatus, Expose, ExposePath, MeshGateway, ProxyConfig, Registration,
-    Upstream, Weights,
+    CheckDefinition, CheckStatus, Expose, ExposePath, Locality, MeshGateway, ProxyConfig,
+    Registration, Upstream, Weights,
 };
 use crate::config::{self, Config};
 use crate::ecs::TaskIdentity;
@@ -67,13 +69,36 @@ pub fn maintenance_check_id(service_id: &str) -> String {
     format!("_service_maintenance:{service_id}")
 }
 
+/// From this version on an agent takes `Locality`; an older one refuses the whole registration for it (1.8.7: 400).
+/// Consul's #16581 brought it after 1.15.
+const LOCALITY_SINCE: Version = Version::new(1, 16, 0);
+
+/// Where the task runs, in Consul's words: `None` if the agent cannot be told, or ECS does not say.
+pub fn locality(task: &TaskIdentity, agent: Version) -> Option<Locality> {
+    let (region, zone) = (task.region(), task.availability_zone.as_str());
+    // Consul takes no zone without a region.
+    let known = !region.is_empty() && !zone.is_empty();
+    (known && agent >= LOCALITY_SINCE)
+        .then(|| Locality { region: region.to_owned(), zone: zone.to_owned() })
+}
+
 /// The service's registration. `containers`: those whose ECS health is synced.
+///
+/// Say with [`Registration::located`] where it runs.
 pub fn service(cfg: &Config, task: &TaskIdentity, containers: &[String]) -> Registration {
     let ids = ServiceIds::new(&cfg.service, task);
     let service = &cfg.service;
-    let native = service.checks.iter().map(native_check);
-    let synced = containers.iter().map(|c| synced_check(&ids, c, cfg.health_sync.ttl));
-    let checks: Vec<_> = native.chain(synced).collect();
+    let mut checks: Vec<_> = service.checks.iter().map(native_check).collect();
+    if !containers.is_empty() {
+        // The agent makes IDs by the place in the whole list. Where containers come and go beside them, that would
+        // give a check another ID with each registration, and leave the old one behind: so they are told here, the
+        // same as they are without containers.
+        let all = checks.clone();
+        for (i, check) in checks.iter_mut().enumerate() {
+            check.check_id = check_id(&ids.service, &all, i);
+        }
+    }
+    checks.extend(containers.iter().map(|c| synced_check(&ids, c, cfg.health_sync.ttl)));
     Registration {
         id: ids.service,
         name: ids.name,
@@ -83,7 +108,31 @@ pub fn service(cfg: &Config, task: &TaskIdentity, containers: &[String]) -> Regi
     }
 }
 
-/// The sidecar proxy's registration.
+/// The ID that the agent gives to a check of a registration: its own, else by its place (`addServiceInternal` in
+/// Consul's agent; the same in 1.8.7).
+fn check_id(service_id: &str, checks: &[CheckDefinition], place: usize) -> String {
+    match checks.get(place).map(|check| check.check_id.as_str()) {
+        Some("") | None if checks.len() > 1 => format!("service:{service_id}:{}", place + 1),
+        Some("") | None => format!("service:{service_id}"),
+        Some(id) => id.to_owned(),
+    }
+}
+
+impl Registration {
+    /// The same, at this place.
+    #[must_use]
+    pub fn located(self, locality: Option<Locality>) -> Self {
+        Self { locality, ..self }
+    }
+
+    /// The IDs under which the agent holds its checks.
+    pub fn check_ids(&self) -> impl Iterator<Item = String> {
+        let checks = self.checks.as_deref().unwrap_or_default();
+        (0..checks.len()).map(|place| check_id(&self.id, checks, place))
+    }
+}
+
+/// The sidecar proxy's registration. Say with [`Registration::located`] where it runs.
 pub fn proxy(cfg: &Config, task: &TaskIdentity) -> Registration {
     let ids = ServiceIds::new(&cfg.service, task);
     let checks = vec![listener_check(&ids, cfg.proxy.public_listener_port), alias_check(&ids)];

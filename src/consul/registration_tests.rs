@@ -12,6 +12,7 @@ fn task() -> TaskIdentity {
         revision: "26".to_owned(),
         cluster: "default".to_owned(),
         ipv4: Some("10.0.2.106".to_owned()),
+        availability_zone: String::new(),
     }
 }
 
@@ -229,4 +230,103 @@ fn durations_are_gos() {
     assert_eq!(go_duration(Duration::from_secs(30)), "30s");
     assert_eq!(go_duration(Duration::from_secs(3600)), "3600s");
     assert_eq!(go_duration(Duration::from_millis(500)), "500ms");
+}
+
+#[test]
+fn an_agent_that_knows_localities_is_told_the_tasks() {
+    let known = TaskIdentity { availability_zone: "us-west-2d".to_owned(), ..task() };
+    let (old, new) = (Version::new(1, 15, 9), Version::new(1, 16, 0));
+    let here = Locality { region: "us-west-2".to_owned(), zone: "us-west-2d".to_owned() };
+    assert_eq!(locality(&known, new), Some(here.clone()));
+    assert_eq!(locality(&known, old), None);
+    assert_eq!(locality(&task(), new), None, "the metadata does not say");
+    let nowhere = TaskIdentity { task_arn: "something".to_owned(), ..known };
+    assert_eq!(locality(&nowhere, new), None, "Consul takes no zone without a region");
+
+    let cfg = config(json!({ "service": { "name": "api", "port": 1 } }));
+    for registration in [service(&cfg, &task(), &[]), proxy(&cfg, &task())] {
+        let plain = serde_json::to_value(&registration).unwrap();
+        let mut located = serde_json::to_value(registration.located(Some(here.clone()))).unwrap();
+        assert_eq!(located["Locality"], json!({ "Region": "us-west-2", "Zone": "us-west-2d" }));
+        located.as_object_mut().unwrap().remove("Locality");
+        assert_eq!(located, plain);
+    }
+}
+
+#[test]
+fn check_ids_are_the_agents_own_and_do_not_move_when_containers_come() {
+    let ids = |checks: Value, containers: &[&str]| -> Vec<String> {
+        let cfg = config(json!({ "service": { "name": "api", "port": 1, "checks": checks } }));
+        let task = TaskIdentity { task_id: "t".to_owned(), ..task() };
+        let containers: Vec<_> = containers.iter().map(|&name| name.to_owned()).collect();
+        service(&cfg, &task, &containers).check_ids().collect()
+    };
+    let tcp = json!({ "tcp": "x", "interval": "1s" });
+    assert_eq!(ids(json!([tcp]), &[]), ["service:api-t"]);
+    assert_eq!(ids(json!([tcp]), &["app"]), ["service:api-t", "api-t-app-consul-ecs"]);
+    let named = json!([tcp, { "checkId": "mine", "ttl": "1s" }, tcp]);
+    let natives = ["service:api-t:1", "mine", "service:api-t:3"];
+    assert_eq!(ids(named.clone(), &[]), natives);
+    assert_eq!(ids(named, &["app"])[..3], natives);
+    assert_eq!(ids(json!([]), &["a", "b"]), ["api-t-a-consul-ecs", "api-t-b-consul-ecs"]);
+    assert_eq!(ids(json!([]), &[]), [] as [&str; 0]);
+
+    // As 0.4.3 has it: where no container is beside them, the agent makes the IDs.
+    let cfg = config(json!({ "service": { "name": "api", "port": 1, "checks": [tcp] } }));
+    let sent = serde_json::to_value(service(&cfg, &task(), &[])).unwrap();
+    assert_eq!(sent["Checks"], json!([{ "TCP": "x", "Interval": "1s" }]));
+}
+
+/// The bodies as consul-ecs 0.4.3 sends them, key by key, but for what this module's text says.
+#[test]
+fn the_bodies_of_an_old_task_are_kept() {
+    let cfg = config(json!({
+        "service": {
+            "name": "api", "port": 9090, "tags": ["v1"], "meta": { "a": "b" }, "enableTagOverride": false,
+            "checks": [{ "checkId": "c1", "http": "http://localhost:9090/health", "interval": "10s", "timeout": "5s" }],
+        },
+        "proxy": {
+            "upstreams": [{ "destinationName": "asdf", "localBindPort": 543, "meshGateway": { "mode": "local" } }],
+            "config": { "data": "some-config-data" },
+        },
+    }));
+    let (service, proxy) = both(&cfg, &[]);
+    let id = "api-158d1c8083dd49d6b527399fd6414f5c";
+    let meta = json!({
+        "task-id": "158d1c8083dd49d6b527399fd6414f5c", "task-arn": ARN, "source": "consul-ecs", "a": "b",
+        "ecs-task-definition": "Web:26",
+    });
+    assert_eq!(
+        service,
+        json!({
+            "ID": id, "Name": "api", "Tags": ["v1"], "Port": 9090, "Meta": meta, "Check": null,
+            "Checks": [{
+                "CheckID": "c1", "HTTP": "http://localhost:9090/health", "Interval": "10s", "Timeout": "5s",
+            }],
+        })
+    );
+    assert_eq!(
+        proxy,
+        json!({
+            "Kind": "connect-proxy", "ID": format!("{id}-sidecar-proxy"), "Name": "api-sidecar-proxy", "Tags": ["v1"],
+            "Port": 20000, "Meta": meta, "Check": null,
+            "Checks": [
+                {
+                    "CheckID": format!("{id}-sidecar-proxy-listener"), "Name": "Proxy Public Listener",
+                    "TCP": "127.0.0.1:20000", "Interval": "10s", "DeregisterCriticalServiceAfter": "10m",
+                },
+                {
+                    "CheckID": format!("{id}-sidecar-proxy-alias"), "Name": "Destination Alias", "AliasService": id,
+                },
+            ],
+            "Proxy": {
+                "DestinationServiceName": "api", "DestinationServiceID": id, "LocalServicePort": 9090,
+                "Config": { "data": "some-config-data" },
+                "Upstreams": [
+                    { "DestinationName": "asdf", "LocalBindPort": 543, "MeshGateway": { "Mode": "local" } },
+                ],
+                "MeshGateway": {}, "Expose": {},
+            },
+        })
+    );
 }

@@ -73,6 +73,18 @@ pub struct Registration {
     /// Consul Enterprise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
+    /// Only for agents that know it: see [`super::locality`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
+}
+
+/// Where an instance runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs)]
+pub struct Locality {
+    pub region: String,
+    pub zone: String,
 }
 
 /// Weights of a service.

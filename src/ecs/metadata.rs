@@ -23,6 +23,9 @@ pub struct Task {
     /// Revision of the task definition, a number as text.
     #[serde(deserialize_with = "null_as_default")]
     pub revision: String,
+    /// Where the task runs, for example `us-west-2d`; absent where ECS does not know.
+    #[serde(deserialize_with = "null_as_default")]
+    pub availability_zone: String,
     /// What ECS wants: STOPPED as soon as a stop is requested.
     #[serde(deserialize_with = "null_as_default")]
     pub desired_status: Status,
@@ -159,6 +162,18 @@ pub struct TaskIdentity {
     pub cluster: String,
     /// The task's first IPv4 address.
     pub ipv4: Option<String>,
+    /// The availability zone, empty if ECS does not tell it.
+    pub availability_zone: String,
+}
+
+impl TaskIdentity {
+    /// The region: the fourth part of the task's ARN (`arn:aws:ecs:REGION:ACCOUNT:task/..`), empty if that is none.
+    pub fn region(&self) -> &str {
+        match self.task_arn.split(':').collect::<Vec<_>>()[..] {
+            ["arn", _, "ecs", region, ..] => region,
+            _ => "",
+        }
+    }
 }
 
 impl Task {
@@ -196,6 +211,7 @@ impl Task {
             revision: self.revision.clone(),
             cluster: self.cluster.clone(),
             ipv4: self.ipv4().map(str::to_owned),
+            availability_zone: self.availability_zone.clone(),
         })
     }
 }

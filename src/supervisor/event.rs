@@ -44,8 +44,10 @@ pub enum Event {
     AppAccepts,
     /// In the agent's view no check of ours is critical: peers may be sent here.
     Offered,
-    /// The agent lost our registration or a check of it.
+    /// The agent lost our registration or a check of it, or shows another one.
     RegistrationLost(String),
+    /// Consul refuses a registration as wrong, and did so again when it was tried again; in words, with Consul's own.
+    RegistrationRefused(String),
     /// What cannot be done at the moment, and why; `None` clears it.
     Trouble {
         /// Who says so.

@@ -1,6 +1,5 @@
 //! What is known. Events only ever change this; phases are decided from it.
 
-use super::child::Ending;
 use super::event::{PeersView, Source, TaskSeen};
 use super::plan::{OwnChecks, Plan};
 use crate::config::Containers;
@@ -194,7 +193,7 @@ pub struct Facts {
     pub(crate) overran: bool,
     pub(crate) killed_child: bool,
     pub(crate) could_not_start: bool,
-    pub(crate) last_words: Option<Ending>,
+    pub(crate) last_words: Option<String>,
 }
 
 impl Facts {

@@ -125,10 +125,7 @@ impl Machine {
             Event::Trouble { source, why } => self.facts.note_trouble(source, why, at),
             Event::ActorDown { actor, why } => {
                 self.facts.gave_up = true;
-                self.facts.last_words = Some(Ending::SpawnFailed {
-                    why: format!("actor {actor} failed: {why}"),
-                    fatal: true,
-                });
+                self.facts.last_words = Some(format!("actor {actor} failed: {why}"));
                 self.notice_stop(plan, at, StopCause::ActorFailed, out);
             }
             Event::Timer { id, generation } => {
@@ -274,13 +271,13 @@ impl Machine {
             Verdict::BudgetSpent => {
                 self.record(out, timeline::Event::ChildExited, Some(words));
                 self.facts.gave_up = true;
-                self.facts.last_words = Some(exit);
+                self.facts.last_words = Some(exit.to_string());
                 self.notice_stop(plan, at, StopCause::RestartBudget, out);
             }
             Verdict::CannotStart => {
                 self.record(out, timeline::Event::ChildExited, Some(words));
                 self.facts.could_not_start = true;
-                self.facts.last_words = Some(exit);
+                self.facts.last_words = Some(exit.to_string());
                 self.notice_stop(plan, at, StopCause::StartFailed, out);
             }
         }

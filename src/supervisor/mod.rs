@@ -23,6 +23,7 @@ mod facts;
 mod fsm;
 mod phase;
 mod plan;
+pub mod refusal;
 mod shutdown;
 mod startup;
 mod status;

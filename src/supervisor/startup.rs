@@ -105,6 +105,7 @@ impl Machine {
                 self.facts.repairing = Some(why);
                 self.register(plan, out);
             }
+            Event::RegistrationRefused(why) => self.on_refused(plan, at, why, out),
             Event::BootstrapWritten => {
                 if !self.facts.bootstrap_written && self.facts.stop.is_none() {
                     self.record(out, timeline::Event::BootstrapWritten, None);
@@ -168,6 +169,18 @@ impl Machine {
         if self.facts.listener_open {
             out.push(Effect::PassProxyCheck);
         }
+    }
+
+    /// A wrong registration can be mended only in the configuration, so waiting for the time to run out would hide the
+    /// reason. But a task that was registered before is not stopped for it: its apps serve, and its peers know it.
+    fn on_refused(&mut self, plan: &Plan, at: Duration, why: String, out: &mut Vec<Effect>) {
+        self.facts.note_trouble(Source::Registration, Some(why.clone()), at);
+        if self.facts.ever_registered || self.facts.stop.is_some() {
+            return;
+        }
+        self.facts.could_not_start = true;
+        self.facts.last_words = Some(why);
+        self.notice_stop(plan, at, StopCause::StartFailed, out);
     }
 
     fn on_task_seen(

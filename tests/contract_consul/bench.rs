@@ -190,6 +190,7 @@ impl Bench {
             family: name.to_owned(),
             revision: "7".to_owned(),
             ipv4: Some(host.ip().to_string()),
+            availability_zone: "eu-west-1b".to_owned(),
             ..TaskIdentity::default()
         };
         // Every task of the network has an ID of its own, as every host has an address.
@@ -238,6 +239,12 @@ impl Bench {
     pub(crate) async fn server_put(&self, path: &str, body: &Value) -> (u16, String) {
         let url = format!("{}{path}", self.server_url());
         ask(Method::PUT, &url, self.server_token, Some(body)).await
+    }
+
+    /// The same to take something away; gives the status.
+    pub(crate) async fn server_delete(&self, path: &str) -> u16 {
+        let url = format!("{}{path}", self.server_url());
+        ask(Method::DELETE, &url, self.server_token, None).await.0
     }
 
     /// A call that taskmesh's client does not have, at the agent.

@@ -57,6 +57,16 @@ macro_rules! contract {
             }
 
             #[tokio::test]
+            async fn registration_is_shown_as_it_was_written_whatever_it_holds() {
+                alone(BACKEND, "shown", registration::shown_as_registered).await;
+            }
+
+            #[tokio::test]
+            async fn registration_that_changes_or_goes_wakes_who_waits() {
+                shared(BACKEND, "wakes", registration::change_wakes).await;
+            }
+
+            #[tokio::test]
             async fn registration_ends_with_deregistration() {
                 shared(BACKEND, "ends", registration::ends).await;
             }

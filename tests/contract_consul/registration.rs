@@ -1,10 +1,13 @@
 //! Registering a task's service and proxy.
 
-use crate::bench::{Agent, Bench};
-use serde_json::json;
+use crate::bench::{Agent, Bench, PATIENCE, PROMPT};
+use serde_json::{Value, json};
+use taskmesh::config::Config;
 use taskmesh::consul::{
-    AgentSecrets, CheckStatus, HealthEntry, maintenance_check_id, node_name, proxy, service,
+    AgentSecrets, CheckStatus, HealthEntry, Version, differences, locality, maintenance_check_id,
+    node_name, proxy, service,
 };
+use tokio::time::Instant;
 
 impl Bench {
     /// Registers service and proxy as taskmesh does, with one synced container.
@@ -169,4 +172,154 @@ pub(crate) async fn ends(bench: Bench) {
             assert_eq!(result, Ok(()));
         }
     }
+}
+
+/// Configurations whose registrations must look at the agent as they were written, whatever it fills in: all that
+/// both Consuls take (namespaces, peers, localities and newer checks are golden bodies only), and the least.
+fn documents(bench: &Bench) -> Vec<(&'static str, Config)> {
+    let mut documents = vec![("as the other tests have it", bench.cfg.clone())];
+    let mut add = |name, service: Value, proxy: Value| {
+        let mut document = serde_json::to_value(&bench.cfg).expect("JSON");
+        document["service"] = service;
+        document["proxy"] = proxy;
+        document["proxy"]["publicListenerPort"] = json!(bench.cfg.proxy.public_listener_port);
+        documents.push((name, serde_json::from_value(document).expect(name)));
+    };
+    let name = &bench.ids.name;
+    add("the least", json!({ "name": name, "port": 9090 }), json!({}));
+    add("outbound only", json!({ "name": name, "inbound": false }), json!({}));
+    add(
+        "exposed checks",
+        json!({ "name": name, "port": 9090, "checks": [
+            { "http": "http://127.0.0.1:9090/health", "interval": "10s", "timeout": "1s" },
+        ] }),
+        json!({ "expose": { "checks": true } }),
+    );
+    add(
+        "everything",
+        json!({
+            "name": name, "port": 9090, "tags": ["b", "a", "B"],
+            "meta": { "source": "mine", "empty": "", "k_-9": "a b" },
+            "weights": { "passing": 7, "warning": 0 },
+            "checks": [
+                { "name": "by name", "http": "http://127.0.0.1:9090/", "method": "GET", "interval": "10s",
+                  "timeout": "1s", "header": { "X-A": ["1", "2"] }, "tlsSkipVerify": true, "body": "x", "notes": "n", "successBeforePassing": 2, "failuresBeforeCritical": 3 },
+                { "tcp": "127.0.0.1:9090", "interval": "10s", "status": "warning" },
+                { "checkId": format!("{name}-of-mine"), "ttl": "1m", "status": "passing" },
+                { "grpc": "127.0.0.1:9090/api", "grpcUseTls": true, "interval": "1m" },
+                { "aliasService": "other" }
+            ],
+        }),
+        json!({
+            "config": { "protocol": "http", "local_connect_timeout_ms": 500, "ratio": 0.5, "flag": false,
+                        "deep": { "list": [1, "x", { "k": [] }], "empty": {} } },
+            "meshGateway": { "mode": "local" },
+            "expose": { "paths": [
+                { "listenerPort": 21500, "path": "/health", "localPathPort": 9090, "protocol": "http2" },
+                { "listenerPort": 21501, "path": "/metrics", "localPathPort": 9091 },
+            ] },
+            "upstreams": [
+                { "destinationName": "db", "localBindPort": 5432 },
+                { "destinationType": "prepared_query", "destinationName": "q", "localBindPort": 5433,
+                  "localBindAddress": "127.0.0.2", "config": { "connect_timeout_ms": 5 },
+                  "meshGateway": { "mode": "none" } },
+                { "destinationType": "service", "destinationName": "far", "datacenter": "dc2",
+                  "localBindPort": 5434, "meshGateway": { "mode": "remote" },
+                  "config": { "protocol": "grpc", "limits": { "max_connections": 3 } } },
+            ],
+        }),
+    );
+    documents
+}
+
+pub(crate) async fn shown_as_registered(bench: Bench) {
+    bench.start_server(json!({})).await;
+    let agent = bench.join().await;
+    let own = &agent.client;
+    let here = locality(&bench.task, bench.consul.version);
+    assert_eq!(here.is_some(), bench.consul.version >= Version::new(1, 16, 0));
+    // What operators configure for all proxies is merged into what the agent shows.
+    let defaults = json!({
+        "Kind": "proxy-defaults", "Name": "global", "MeshGateway": { "Mode": "local" },
+        "Config": { "protocol": "tcp", "of_the_servers": 1, "deep": { "more": 1 } }
+    });
+    for (name, document) in documents(&bench) {
+        for synced in [&[][..], &["app".to_owned()]] {
+            let both = [
+                service(&document, &bench.task, synced).located(here.clone()),
+                proxy(&document, &bench.task).located(here.clone()),
+            ];
+            for registration in &both {
+                let done = own.register(registration, true).await;
+                done.unwrap_or_else(|e| panic!("{name}: {e}: {:#?}", agent.lines()));
+                let view = own.service_view(&registration.id, None).await.expect("view");
+                let view = view.expect("is there");
+                assert_eq!(differences(registration, &view), [], "{name}: {view:#}");
+                let checks = own.checks().await.expect("checks");
+                for id in registration.check_ids() {
+                    let owner = checks.get(&id).map(|check| check.service_id.as_str());
+                    assert_eq!(owner, Some(registration.id.as_str()), "{name}: {id}: {checks:#?}");
+                }
+                let theirs = checks.values().filter(|check| check.service_id == registration.id);
+                assert_eq!(theirs.count(), registration.check_ids().count(), "{name}: {checks:#?}");
+            }
+            own.deregister(&bench.ids.service).await.expect("deregistration");
+        }
+    }
+    let (name, document) = documents(&bench).pop().expect("everything");
+    let last = proxy(&document, &bench.task).located(here);
+    let (status, body) = bench.server_put("/v1/config", &defaults).await;
+    assert_eq!(status, 200, "{body}");
+    own.register(&last, false).await.expect("the proxy's registration");
+    for _ in 0..50 {
+        // It comes when it comes; no view of it may be another registration.
+        let view = own.service_view(&last.id, None).await.expect("view").expect("is there");
+        assert_eq!(differences(&last, &view), [], "{name}: {view:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(bench.server_delete("/v1/config/proxy-defaults/global").await, 200);
+}
+
+pub(crate) async fn change_wakes(bench: Bench) {
+    let agent = bench.join().await;
+    bench.register(&agent).await;
+    let own = &agent.client;
+    let id = &bench.ids.service;
+    let hash = |view: &Value| view["ContentHash"].as_str().expect("a hash").to_owned();
+    let before = own.service_view(id, None).await.expect("view").expect("is there");
+    let before = hash(&before);
+
+    // Nothing changes, so the answer is held back, and is the same.
+    let began = Instant::now();
+    let wait = std::time::Duration::from_millis(700);
+    let same = own.service_view(id, Some((&before, wait))).await.expect("view").expect("is there");
+    assert!(began.elapsed() >= wait, "held back for {:?} only", began.elapsed());
+    assert_eq!(hash(&same), before);
+
+    // Somebody registers it with another port: it wakes at once, and tells the difference.
+    let mut foreign = service(&bench.cfg, &bench.task, &["app".to_owned()]);
+    let ours = foreign.clone();
+    foreign.port += 1;
+    let meanwhile = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        own.register(&foreign, false).await.expect("a foreign registration");
+    };
+    let began = Instant::now();
+    let (woken, ()) = tokio::join!(own.service_view(id, Some((&before, PATIENCE))), meanwhile);
+    assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
+    let woken = woken.expect("view").expect("is there");
+    let found = differences(&ours, &woken);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].path.as_str(), found[0].seen.clone()), ("Port", foreign.port.to_string()));
+
+    // It is deregistered: that wakes too.
+    let meanwhile = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        own.deregister(id).await.expect("a deregistration by mistake");
+    };
+    let began = Instant::now();
+    let hash = hash(&woken);
+    let (gone, ()) = tokio::join!(own.service_view(id, Some((&hash, PATIENCE))), meanwhile);
+    assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
+    assert_eq!(gone, Ok(None));
 }

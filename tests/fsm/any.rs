@@ -133,6 +133,7 @@ fn any_happening() -> impl Strategy<Value = What> {
         1 => fact(Event::Admin(Request::Stop)),
         2 => (0..1_usize, 0..2_i32).prop_map(|(i, code)| What::AppEnds(i, code)),
         1 => fact(Event::RegistrationLost("lost".to_owned())),
+        1 => fact(Event::RegistrationRefused("refused".to_owned())),
         1 => fact(Event::TaskUnreadable("down".to_owned())),
         1 => fact(Event::ActorDown { actor: "envoy", why: "a bug".to_owned() }),
         1 => Just(What::Change(|s| s.metadata = None)),

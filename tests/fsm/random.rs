@@ -143,6 +143,7 @@ fn races(event: &Event) -> bool {
         Event::ChildExited { .. }
             | Event::Timer { id: TimerId::Start | TimerId::Hush, .. }
             | Event::RegistrationLost(_)
+            | Event::RegistrationRefused(_)
             | Event::TaskSeen(_)
             | Event::Admin(_)
     )

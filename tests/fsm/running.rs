@@ -71,6 +71,26 @@ fn a_loss_that_is_told_twice_or_of_a_dead_agent_is_repaired_once() {
 }
 
 #[test]
+fn a_repair_that_is_refused_never_stops_the_task() {
+    let world = World::new()
+        .change(2999, |s| s.registers = None)
+        .event(3000, Event::RegistrationLost("service web".to_owned()))
+        .event(7000, Event::RegistrationRefused("status 400: no".to_owned()))
+        .event(37_000, Event::RegistrationRefused("status 400: no".to_owned()))
+        .until(100_000);
+    assert_eq!((world.count("stop-noticed"), world.exit), (0, None));
+    let status = world.status();
+    let held: Vec<_> = status.pending.iter().map(|p| (&p.latch[..], p.reason.as_deref())).collect();
+    assert_eq!(held, [("registration", Some("status 400: no"))]);
+    assert!(status.healthy && !status.ready);
+    let problem = status.problems.iter().find(|p| p.what == "registration").unwrap();
+    assert_eq!((problem.why.as_str(), problem.since_ms), ("status 400: no", 7000.0));
+    // Once it works again, it is a repair like any other.
+    let world = world.event(100_001, Event::Registered).until(100_010);
+    assert_eq!(world.when("registration-repaired: service web"), Some(100_001));
+}
+
+#[test]
 fn a_held_instance_is_registered_as_held_again() {
     let script = Script { app_accepts: Some(5000), ..Script::default() };
     let world =

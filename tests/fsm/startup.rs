@@ -285,6 +285,17 @@ fn a_binary_that_is_not_there_is_not_tried_again() {
 }
 
 #[test]
+fn a_registration_that_consul_refuses_ends_the_start_with_its_words() {
+    let script = Script { registers: None, ..Script::default() };
+    let refused = Event::RegistrationRefused("the service: status 400: bad meta".to_owned());
+    let world = World::of(plan(Inbound::Http), script).event(3500, refused).finish();
+    assert_eq!(world.when("stop-noticed: start-failed"), Some(3500));
+    assert_eq!((world.count("registered"), world.code()), (0, 1));
+    // The agent, which knows servers by now, leaves in order.
+    assert_eq!((world.count("> term consul"), world.count("> kill consul")), (1, 0));
+}
+
+#[test]
 fn a_spawn_that_may_work_later_is_tried_again() {
     let script = Script { spawn_fails: Some((Role::Agent, false)), ..Script::default() };
     let world = World::of(plan(Inbound::Http), script).until(900);

@@ -205,6 +205,8 @@ pub(crate) struct Service {
     pub(crate) enable_tag_override: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) proxy: Option<Proxy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) locality: Option<Value>,
 }
 
 impl Service {
@@ -296,6 +298,7 @@ impl Registration {
             weights: self.weights.unwrap_or_default(),
             enable_tag_override: self.enable_tag_override,
             proxy: self.proxy,
+            locality: self.locality,
         };
         Ok((service, checks))
     }
