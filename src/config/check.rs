@@ -4,6 +4,7 @@ mod agent;
 mod names;
 mod native;
 mod ports;
+mod refused;
 pub(super) mod times;
 
 use super::error::Finding;
@@ -22,6 +23,7 @@ pub(super) fn check(config: &Config, spoiled: &[Path]) -> Found {
     let mut rules = Rules { spoiled, found: Found::default() };
     service(config, &mut rules);
     native::check(config, &mut rules);
+    refused::check(config, &mut rules);
     names::check(config, &mut rules);
     agent::check(config, &mut rules);
     ports::check(config, &mut rules);

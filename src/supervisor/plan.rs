@@ -43,6 +43,8 @@ pub struct Plan {
     pub inbound: Inbound,
     /// See [`OwnChecks`].
     pub own_checks: OwnChecks,
+    /// No native check says anything of the app at first: each starts as good, or copies another service's health.
+    pub native_start_passing: bool,
     /// `lifecycle.appContainers`.
     pub app_containers: Option<Vec<String>>,
     /// When the agent leaves.
@@ -100,6 +102,8 @@ impl Plan {
         Self {
             inbound: Inbound::of(config),
             own_checks,
+            native_start_passing: !config.service.checks.is_empty()
+                && config.service.checks.iter().all(starts_passing),
             app_containers: l.app_containers.clone(),
             leave: l.leave,
             start_timeout: l.start_timeout,
@@ -120,13 +124,21 @@ impl Plan {
     }
 
     /// Nothing but the app's port tells when this instance can serve, so it is held in maintenance until the port
-    /// accepts.
+    /// accepts. A native check that starts as passing tells nothing before its first run, and would offer the instance
+    /// as soon as Envoy listens.
     pub fn held_until_port_accepts(&self) -> bool {
         self.inbound != Inbound::None
             && match &self.own_checks {
-                OwnChecks::Native => false,
+                OwnChecks::Native => self.native_start_passing,
                 OwnChecks::Synced(names) => names.is_empty(),
                 OwnChecks::Auto => true,
             }
     }
+}
+
+/// Whether a native check lets traffic in before it has looked at the app. A warning instance is routed to.
+fn starts_passing(check: &config::Check) -> bool {
+    let copies = [&check.alias_node, &check.alias_service];
+    matches!(check.status.as_deref(), Some("passing" | "warning"))
+        || copies.into_iter().any(|name| name.as_deref().is_some_and(|name| !name.is_empty()))
 }

@@ -101,6 +101,97 @@ fn each_broken_rule_is_one_error() {
 }
 
 #[test]
+fn what_every_agent_refuses_is_an_error() {
+    let many: serde_json::Map<String, Value> =
+        (0..61).map(|i| (format!("k{i}"), json!(""))).collect();
+    let check = |id: &str| json!({"checkId": id, "ttl": "10s"});
+    let table = [
+        ("/service/meta", json!({"a.b": ""}), "service.meta[\"a.b\"]: Consul takes only letters"),
+        ("/service/meta", json!({"": ""}), "service.meta[\"\"]: Consul takes only letters"),
+        ("/service/meta", json!({"k".repeat(129): ""}), "service.meta.kkk"),
+        ("/service/meta", json!({"consul-x": ""}), "service.meta.consul-x: Consul keeps keys"),
+        (
+            "/service/meta",
+            json!({"a": "b".repeat(513)}),
+            "service.meta.a: Consul takes at most 512",
+        ),
+        ("/service/meta", json!(many), "service.meta: Consul takes at most 64 pairs: 61 and 4"),
+        (
+            "/service/checks",
+            json!([check("a"), check("b"), check("a")]),
+            "service.checks[2].checkId: \"a\" is given twice",
+        ),
+        (
+            "/service/checks",
+            json!([check("_service_maintenance:x")]),
+            "service.checks[0].checkId: \"_service_maintenance:x\" is a check of the agent's own",
+        ),
+        (
+            "/service/checks",
+            json!([check("api-1-app-consul-ecs")]),
+            "service.checks[0].checkId: IDs of taskmesh's own checks end with",
+        ),
+    ];
+    for (pointer, value, line) in table {
+        let lines = errors_of(&minimal_with(pointer, value));
+        assert!(lines.len() == 1 && lines[0].starts_with(line), "{line}: {lines:?}");
+    }
+    let mut most = many;
+    most.remove("k60");
+    let harmless = [json!(most), json!({"k".repeat(128): "v".repeat(512), "Source_-9": "ü"})];
+    for meta in harmless {
+        assert!(load_value(&minimal_with("/service/meta", meta)).is_ok());
+    }
+}
+
+#[test]
+fn what_an_agent_will_refuse_is_warned_of() {
+    let upstream = |more: Value| {
+        let mut upstream = json!({"destinationName": "a", "localBindPort": 1});
+        upstream.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        upstream
+    };
+    for (pointer, value, warning) in [
+        (
+            "/service/checks",
+            json!([{"http": "x", "interval": "1s", "ttl": "1s"}]),
+            "both an interval",
+        ),
+        ("/service/checks", json!([{"http": "x"}]), "without an interval"),
+        ("/service/checks", json!([{"name": "x"}]), "neither probes"),
+        (
+            "/service/checks",
+            json!([{"tcp": "x", "interval": "1s", "aliasNode": "n"}]),
+            "that probes",
+        ),
+        ("/service/checks", json!([{"aliasService": "x", "ttl": "1s"}]), "alias with a ttl"),
+        ("/service/checks", json!([{"ttl": "1s", "status": "maintenance"}]), "the status"),
+        ("/service/checks", json!([{"args": ["x"], "interval": "1s"}]), "runs no scripts"),
+        ("/proxy/upstreams", json!([upstream(json!({"destinationName": "*"}))]), "wildcard"),
+        (
+            "/proxy/upstreams",
+            json!([upstream(json!({"destinationPeer": "p", "datacenter": "d"}))]),
+            "both a peer",
+        ),
+        (
+            "/proxy/upstreams",
+            json!([upstream(json!({})), upstream(json!({"localBindPort": 2}))]),
+            "same destination",
+        ),
+    ] {
+        let warnings = load_value(&minimal_with(pointer, value.clone())).unwrap().warnings;
+        assert!(warnings.iter().any(|w| w.contains(warning)), "{value}: {warnings:?}");
+    }
+    for harmless in [
+        json!([{"ttl": "10s"}, {"aliasService": "x"}, {"grpc": "x", "interval": "10s"}]),
+        json!([{"checkId": "a", "ttl": "10s"}, {"checkId": "b", "ttl": "10s", "status": "passing"}]),
+    ] {
+        let warnings = load_value(&minimal_with("/service/checks", harmless)).unwrap().warnings;
+        assert_eq!(warnings, [] as [&str; 0]);
+    }
+}
+
+#[test]
 fn native_checks_and_named_containers_exclude_each_other() {
     let mut document =
         minimal_with("/service/checks", json!([{"tcp": "127.0.0.1:9090", "interval": "5s"}]));

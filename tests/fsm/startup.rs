@@ -57,6 +57,39 @@ fn native_checks_need_no_hold_and_no_sync() {
 }
 
 #[test]
+fn native_checks_that_start_as_good_need_the_hold() {
+    let own_checks = OwnChecks::Native;
+    let plan = Plan { own_checks, native_start_passing: true, ..plan(Inbound::Http) };
+    let world =
+        World::of(plan, Script { app_accepts: Some(3000), ..Script::default() }).until(5000);
+    assert_eq!(world.when("> register held []"), Some(106));
+    assert!(world.when("> end hold") > Some(3000), "{:?}", world.when("> end hold"));
+}
+
+#[test]
+fn which_native_checks_start_as_good() {
+    let starts_as_good = |checks: &str| {
+        let text = format!(
+            r#"{{"service": {{"port": 9090, "checks": {checks}}}, "consul": {{"retryJoin": ["10.0.0.10"]}}}}"#
+        );
+        let env = std::collections::BTreeMap::from([("TASKMESH_CONFIG_JSON".to_owned(), text)]);
+        let config = taskmesh::config::load(&taskmesh::config::Sources::default(), &env);
+        Plan::new(&config.unwrap().config, 1).native_start_passing
+    };
+    for (checks, expected) in [
+        ("[]", false),
+        (r#"[{"ttl": "10s"}]"#, false),
+        (r#"[{"ttl": "10s", "status": "critical"}]"#, false),
+        (r#"[{"ttl": "10s", "status": "passing"}]"#, true),
+        (r#"[{"ttl": "10s", "status": "warning"}]"#, true),
+        (r#"[{"aliasService": "other"}]"#, true),
+        (r#"[{"ttl": "10s", "status": "passing"}, {"ttl": "10s"}]"#, false),
+    ] {
+        assert_eq!(starts_as_good(checks), expected, "{checks}");
+    }
+}
+
+#[test]
 fn without_inbound_there_is_no_port_to_wait_for() {
     let world = World::of(plan(Inbound::None), Script::default()).until(2000);
     assert_eq!(world.when("> register []"), Some(106));

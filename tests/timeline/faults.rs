@@ -121,41 +121,6 @@ async fn an_agent_that_dies_comes_back_and_is_registered_again() {
 }
 
 #[tokio::test]
-async fn a_registration_that_somebody_removes_comes_back() {
-    let Some(cluster) = cluster().await else { return };
-    let task =
-        cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
-    task.wait_event(Event::Offered, LONG).await.expect("offered");
-    let id = format!("api-{}", task.ecs.id());
-    for (number, call) in [
-        format!("service/deregister/{id}-sidecar-proxy"),
-        format!("service/deregister/{id}"),
-        format!("check/deregister/{id}-sidecar-proxy-listener"),
-    ]
-    .iter()
-    .enumerate()
-    {
-        task.agent_put(&format!("/v1/agent/{call}")).await.expect("agent");
-        let began = tokio::time::Instant::now();
-        loop {
-            let timeline = task.timeline().await.expect("timeline");
-            let repaired = |r: &&taskmesh::timeline::Record| r.event == Event::RegistrationRepaired;
-            let repairs = timeline.events.iter().filter(repaired).count();
-            let offered = cluster.offered("api").await.expect("server");
-            if repairs == number + 1 && offered.iter().any(|(_, critical)| !critical) {
-                break;
-            }
-            assert!(repairs <= number + 1, "repaired twice: {timeline:#?}");
-            assert!(began.elapsed() < LONG, "{call}: {offered:?}\n{}", task.last_lines(30));
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-    task.ecs.stop();
-    let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
-    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
-}
-
-#[tokio::test]
 async fn an_envoy_that_keeps_dying_ends_the_task_with_code_3() {
     let Some(cluster) = cluster().await else { return };
     let dir = tempfile::tempdir().expect("dir");

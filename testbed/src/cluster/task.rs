@@ -45,6 +45,26 @@ impl MeshTask {
         Ok(())
     }
 
+    /// The same with a JSON body.
+    ///
+    /// # Errors
+    /// If it does not answer with 200.
+    pub async fn agent_put_json(&self, path: &str, body: Value) -> Result<()> {
+        let url = format!("http://127.0.0.1:{}{path}", self.ports.http);
+        let put =
+            move || async move { client().put(url).json(&body).send().await?.error_for_status() };
+        self.ecs.host().spawn(put).await??;
+        Ok(())
+    }
+
+    /// Asks the task's own agent.
+    ///
+    /// # Errors
+    /// If it does not answer with JSON.
+    pub async fn agent_get(&self, path: &str) -> Result<Value> {
+        get(self.ecs.host(), format!("http://127.0.0.1:{}{path}", self.ports.http)).await
+    }
+
     /// POSTs to the supervisor's admin API.
     ///
     /// # Errors

@@ -281,6 +281,9 @@ impl Registration {
         }
         if let Some(proxy) = &mut self.proxy {
             for upstream in &mut proxy.upstreams {
+                if !upstream.destination_peer.is_empty() && !upstream.datacenter.is_empty() {
+                    return Err("upstream cannot have both destination peer and datacenter".into());
+                }
                 if upstream.destination_type.is_empty() {
                     upstream.destination_type = "service".into();
                 }
