@@ -84,7 +84,9 @@ pub fn judge(failed: &Failed<'_>, ids: &ServiceIds) -> (Verdict, String) {
     match status {
         401 | 403 if !failed.joined => (
             Verdict::AwaitJoin,
-            format!("{what}: the agent has not joined yet, so it can judge no token ({consul})"),
+            format!(
+                "{what}: waiting for the agent to join, before which it knows no token ({consul})"
+            ),
         ),
         401 | 403 if is_unknown_token(words) => (
             Verdict::AwaitToken,

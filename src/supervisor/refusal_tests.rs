@@ -87,7 +87,7 @@ fn the_sentence_says_which_body_which_right_and_what_consul_said() {
             Call::Service,
             status(403, "Permission denied"),
             false,
-            r#"registration of the service "api": the agent has not joined yet, so it can judge no token (Consul: status 403: Permission denied)"#,
+            r#"registration of the service "api": waiting for the agent to join, before which it knows no token (Consul: status 403: Permission denied)"#,
         ),
         (
             Call::Proxy,
