@@ -11,6 +11,7 @@ use crate::supervisor::refusal::{Call, Failed, Verdict, judge};
 use crate::supervisor::{Event, Source};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// What the instance's maintenance says while it waits for its app.
@@ -65,8 +66,8 @@ impl Desk {
         let mut beat = Beat::new();
         let mut said = Said::default();
         let mut refusals = 0;
-        // Unknown as yet, and of no interest before the first 403.
-        let mut joined = false;
+        // Whether the agent knew a leader before the last call: of interest from the first 403 on.
+        let mut joined = None;
         loop {
             let Err(Failure { call, error }) = self.try_write(&write).await else {
                 self.trouble(None);
@@ -75,37 +76,52 @@ impl Desk {
                 }
                 return;
             };
-            let stood_before = self.registered.borrow().is_some();
-            let failed = Failed { call, error: &error, joined, refusals };
-            let (verdict, why) = judge(&failed, &self.identity.ids);
-            refusals = if verdict.is_refusal() { refusals + 1 } else { 0 };
-            if said.is_news(&why) {
-                if verdict.needs_help() {
-                    tracing::warn!(%why, stood_before, "registration: trying again");
-                } else {
-                    tracing::info!(%why, "registration: trying again");
-                }
-            }
-            if verdict == Verdict::Refused {
-                report(&self.reports, Event::RegistrationRefused(why));
-            } else {
-                self.trouble(Some(why));
-            }
+            let judged_before = joined;
             if error.is_forbidden() {
-                joined = matches!(self.consul.leader().await, Ok(Some(_)));
+                joined = Some(matches!(self.consul.leader().await, Ok(Some(_))));
             }
+            let pause = match (error.is_forbidden(), judged_before) {
+                // What it means can only be told from the next one.
+                (true, None) => Some(Duration::ZERO),
+                (_, joined) => {
+                    let joined = joined.unwrap_or(false);
+                    let failed = Failed { call, error: &error, joined, refusals };
+                    let verdict = self.tell(&failed, &mut said);
+                    refusals = if verdict.is_refusal() { refusals + 1 } else { 0 };
+                    verdict.pause()
+                }
+            };
             let rest = async {
-                match verdict.pause() {
+                match pause {
                     Some(pause) => tokio::time::sleep(jittered(pause)).await,
                     None => beat.rest().await,
                 }
             };
             tokio::select! {
-                () = rest => {}
+                biased;
                 _ = self.hush.wait_for(|hushed| *hushed) => return,
                 _ = self.asked.changed() => return,
+                () = rest => {}
             }
         }
+    }
+
+    /// Judges a try that failed, and says so.
+    fn tell(&self, failed: &Failed<'_>, said: &mut Said) -> Verdict {
+        let (verdict, why) = judge(failed, &self.identity.ids);
+        if said.is_news(&why) {
+            if verdict.needs_help() {
+                tracing::warn!(%why, "registration: trying again");
+            } else {
+                tracing::info!(%why, "registration: trying again");
+            }
+        }
+        if verdict == Verdict::Refused {
+            report(&self.reports, Event::RegistrationRefused(why));
+        } else {
+            self.trouble(Some(why));
+        }
+        verdict
     }
 
     /// The calls of one write, one after the other. A hush in between ends it: the next call could undo the burst.
