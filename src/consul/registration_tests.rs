@@ -277,56 +277,5 @@ fn check_ids_are_the_agents_own_and_do_not_move_when_containers_come() {
     assert_eq!(sent["Checks"], json!([{ "TCP": "x", "Interval": "1s" }]));
 }
 
-/// The bodies as consul-ecs 0.4.3 sends them, key by key, but for what this module's text says.
-#[test]
-fn the_bodies_of_an_old_task_are_kept() {
-    let cfg = config(json!({
-        "service": {
-            "name": "api", "port": 9090, "tags": ["v1"], "meta": { "a": "b" }, "enableTagOverride": false,
-            "checks": [{ "checkId": "c1", "http": "http://localhost:9090/health", "interval": "10s", "timeout": "5s" }],
-        },
-        "proxy": {
-            "upstreams": [{ "destinationName": "asdf", "localBindPort": 543, "meshGateway": { "mode": "local" } }],
-            "config": { "data": "some-config-data" },
-        },
-    }));
-    let (service, proxy) = both(&cfg, &[]);
-    let id = "api-158d1c8083dd49d6b527399fd6414f5c";
-    let meta = json!({
-        "task-id": "158d1c8083dd49d6b527399fd6414f5c", "task-arn": ARN, "source": "consul-ecs", "a": "b",
-        "ecs-task-definition": "Web:26",
-    });
-    assert_eq!(
-        service,
-        json!({
-            "ID": id, "Name": "api", "Tags": ["v1"], "Port": 9090, "Meta": meta, "Check": null,
-            "Checks": [{
-                "CheckID": "c1", "HTTP": "http://localhost:9090/health", "Interval": "10s", "Timeout": "5s",
-            }],
-        })
-    );
-    assert_eq!(
-        proxy,
-        json!({
-            "Kind": "connect-proxy", "ID": format!("{id}-sidecar-proxy"), "Name": "api-sidecar-proxy", "Tags": ["v1"],
-            "Port": 20000, "Meta": meta, "Check": null,
-            "Checks": [
-                {
-                    "CheckID": format!("{id}-sidecar-proxy-listener"), "Name": "Proxy Public Listener",
-                    "TCP": "127.0.0.1:20000", "Interval": "10s", "DeregisterCriticalServiceAfter": "10m",
-                },
-                {
-                    "CheckID": format!("{id}-sidecar-proxy-alias"), "Name": "Destination Alias", "AliasService": id,
-                },
-            ],
-            "Proxy": {
-                "DestinationServiceName": "api", "DestinationServiceID": id, "LocalServicePort": 9090,
-                "Config": { "data": "some-config-data" },
-                "Upstreams": [
-                    { "DestinationName": "asdf", "LocalBindPort": 543, "MeshGateway": { "Mode": "local" } },
-                ],
-                "MeshGateway": {}, "Expose": {},
-            },
-        })
-    );
-}
+#[path = "golden_tests.rs"]
+mod golden;
