@@ -60,8 +60,18 @@ async fn indexes(cluster: &Cluster) -> Vec<(String, u64)> {
 }
 
 async fn quiet(cluster: &Cluster, task: &MeshTask) {
-    let before = (indexes(cluster).await, repairs(task).await);
-    assert!(before.0.len() >= 4, "{before:?}");
+    // What was written last is on its way to the servers: a repair ends with the listener's check, taken out and put back.
+    let began = Instant::now();
+    let mut before = (indexes(cluster).await, repairs(task).await);
+    loop {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let now = (indexes(cluster).await, repairs(task).await);
+        if now == before && now.0.len() >= 4 {
+            break;
+        }
+        assert!(began.elapsed() < LONG, "never quiet: {before:?} {now:?}");
+        before = now;
+    }
     tokio::time::sleep(QUIET).await;
     assert_eq!((indexes(cluster).await, repairs(task).await), before);
 }
