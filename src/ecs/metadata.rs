@@ -60,11 +60,13 @@ pub struct Container {
     /// The task's own containers are normal.
     #[serde(rename = "Type", deserialize_with = "null_as_default")]
     pub kind: ContainerKind,
-    /// When it was started, RFC 3339; absent while it was not.
+    /// When it was started, RFC 3339; absent while it was not. New with every run of a restart policy.
     pub started_at: Option<String>,
+    /// When it stopped, RFC 3339; absent while it has not.
+    pub finished_at: Option<String>,
     /// After its exit only. 143 also for one that never started.
     pub exit_code: Option<i64>,
-    /// Present if it has a restart policy.
+    /// Present if it has a restart policy, from 0 on. A restart keeps `docker_id`.
     pub restart_count: Option<u32>,
     /// Its network interfaces; containers of an awsvpc task all show the task's.
     #[serde(deserialize_with = "null_as_default")]
@@ -90,13 +92,18 @@ pub enum Status {
     Other,
 }
 
-/// A container's ECS health.
+/// A container's ECS health. The EC2 agent fills it anew only when the status changes (`SetHealthStatus` in
+/// amazon-ecs-agent's `container.go`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Health {
     /// Absent on EC2 while unknown.
     pub status: Option<HealthStatus>,
-    /// Output of the last probe that changed the status; at most 1024 bytes.
+    /// Since when it has this status, RFC 3339, by the clock of the ECS agent.
+    pub status_since: Option<String>,
+    /// Exit code of the probe that made it UNHEALTHY (-1: it took too long). Beware: it stays after a recovery.
+    pub exit_code: Option<i64>,
+    /// Output of the probe that changed the status; at most 1024 bytes, from the app.
     pub output: Option<String>,
 }
 

@@ -27,7 +27,7 @@ fn ec2() -> Value {
                 "DockerId": "ea32", "Name": "app", "Image": "app:1", "Labels": { "a": "b" },
                 "DesiredStatus": "RUNNING", "KnownStatus": "RUNNING", "StartedAt": "2026-01-02T00:43:07Z",
                 "Type": "NORMAL", "RestartCount": 0,
-                "Health": { "status": "UNHEALTHY", "statusSince": "x", "exitCode": 1, "output": "no" },
+                "Health": { "status": "UNHEALTHY", "statusSince": "2026-01-02T00:43:47.1Z", "exitCode": 1, "output": "no" },
                 "Networks": [{ "NetworkMode": "awsvpc", "IPv4Addresses": ["10.0.2.106"] }],
             },
         ],
@@ -42,7 +42,9 @@ fn a_task_on_ec2() {
     assert!(!task.is_stopping());
     let app = task.container("app").unwrap();
     assert_eq!(app.health_status(), Some(HealthStatus::Unhealthy));
-    assert_eq!(app.health.as_ref().unwrap().output.as_deref(), Some("no"));
+    let health = app.health.as_ref().unwrap();
+    assert_eq!(health.status_since.as_deref(), Some("2026-01-02T00:43:47.1Z"));
+    assert_eq!((health.exit_code, health.output.as_deref()), (Some(1), Some("no")));
     assert_eq!(app.restart_count, Some(0));
     assert_eq!(app.exit_code, None);
     assert!(app.has_run() && !app.is_stopped());
@@ -67,6 +69,8 @@ fn names_that_we_do_not_know_and_nulls_are_taken() {
             { "Name": "b", "Health": {} },
             { "Name": "c", "Health": { "status": "HEALTHY" }, "Networks": [{ "IPv4Addresses": null }] },
             { "Name": "d", "Health": { "status": "UNKNOWN" } },
+            { "Name": "e", "Health": { "status": null, "statusSince": null, "exitCode": null, "output": null } },
+            { "Name": "f", "Health": null, "FinishedAt": null },
         ],
     }));
     assert_eq!(task.task_id(), "t");
@@ -77,6 +81,8 @@ fn names_that_we_do_not_know_and_nulls_are_taken() {
     assert_eq!(health("b"), Some(HealthStatus::Unknown));
     assert_eq!(health("c"), Some(HealthStatus::Healthy));
     assert_eq!(health("d"), Some(HealthStatus::Unknown));
+    assert_eq!(health("e"), Some(HealthStatus::Unknown));
+    assert_eq!(health("f"), None);
     assert_eq!(task.container("a").unwrap().kind, ContainerKind::Internal);
     assert_eq!(task.ipv4(), None);
 }
@@ -98,9 +104,12 @@ fn a_stop_shows_first_as_what_ecs_wants() {
     assert!(!stopping.container("app").unwrap().is_stopped());
     text["Containers"][2]["KnownStatus"] = json!("STOPPED");
     text["Containers"][2]["ExitCode"] = json!(0);
+    text["Containers"][2]["FinishedAt"] = json!("2026-01-02T01:00:00Z");
     let stopped = task(text);
-    assert!(stopped.container("app").unwrap().is_stopped());
-    assert_eq!(stopped.container("app").unwrap().exit_code, Some(0));
+    let app = stopped.container("app").unwrap();
+    assert!(app.is_stopped());
+    assert_eq!(app.exit_code, Some(0));
+    assert_eq!(app.finished_at.as_deref(), Some("2026-01-02T01:00:00Z"));
 }
 
 #[test]
