@@ -1,24 +1,27 @@
-//! Writes the containers' ECS health into their TTL checks: when it changes, and at a third of the TTL.
+//! Writes the containers' ECS health into their TTL checks. What they say and when they are written is decided in
+//! `supervisor::health` and `supervisor::health_book`; here is the clock, and the way to the agent.
 
-use crate::consul::{CheckStatus, Client, ServiceIds};
-use crate::ecs::{Container, HealthStatus, Status};
+use crate::consul::{CheckStatus, Client, Error, ServiceIds};
 use crate::supervisor::actor::{Reports, report};
+use crate::supervisor::health::{Rules, Verdict};
+use crate::supervisor::health_book::{Answer, Book, Update};
 use crate::supervisor::{Event, Source, TaskSeen};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// So many refusals in a row of a check that nobody knows mean that it is lost, not merely not there yet.
-const LOST_AFTER: u32 = 3;
+/// Updates on their way at once. A slow answer delays no other check until so many are slow; the agent takes 200
+/// connections of one client (`http_max_conns_per_client`).
+const AT_ONCE: usize = 32;
 
 /// What this actor takes.
 #[derive(Debug)]
-pub(crate) enum Msg {
+pub enum Msg {
     /// Who we are.
     Identify(Arc<ServiceIds>),
-    /// These containers have a check.
+    /// These containers have a check, registered or about to be, perhaps anew.
     Containers(Vec<String>),
     /// Begin.
     Start,
@@ -28,42 +31,50 @@ pub(crate) enum Msg {
     Blind,
     /// Refresh what is due.
     Refresh,
-    /// One round of writes ended.
-    Written(Round),
+    /// One write ended.
+    Written(Written),
     /// No write any more; tell when the last one is back.
     Hush,
 }
 
-/// How one round of writes ended.
+/// How one write ended.
 #[derive(Debug)]
-pub(crate) struct Round {
-    written: Vec<(String, CheckStatus)>,
-    unknown: Vec<String>,
-    trouble: Option<String>,
+pub struct Written {
+    container: String,
+    generation: u32,
+    /// `None`: it was not made, because of the hush.
+    answer: Option<Answer>,
 }
 
 /// See the module's text.
-pub(crate) struct HealthSync;
+pub struct HealthSync;
 
 /// What it needs.
-pub(crate) struct Arguments {
-    pub(crate) consul: Client,
-    pub(crate) ttl: Duration,
-    pub(crate) start_grace: Duration,
-    pub(crate) stale_after: Duration,
-    pub(crate) reports: Reports,
+pub struct Arguments {
+    /// The local agent.
+    pub consul: Client,
+    /// What the configuration says.
+    pub rules: Rules,
+    /// The instant of exec, from which reads of the metadata count their time.
+    pub epoch: Instant,
+    /// Where facts go.
+    pub reports: Reports,
 }
 
-pub(crate) struct State {
-    args: Arguments,
+/// What it keeps.
+pub struct State {
+    consul: Client,
+    refresh: Duration,
+    reports: Reports,
+    epoch: Instant,
+    book: Book,
     ids: Option<Arc<ServiceIds>>,
     containers: Vec<String>,
-    started_at: Option<Instant>,
-    seen: Option<(Arc<TaskSeen>, Instant)>,
-    written: BTreeMap<String, (CheckStatus, Instant)>,
-    refused: BTreeMap<String, u32>,
-    writing: bool,
-    hushed: bool,
+    started: bool,
+    on_their_way: usize,
+    /// Closed by the hush.
+    permits: Arc<Semaphore>,
+    told: Option<String>,
 }
 
 impl Actor for HealthSync {
@@ -77,15 +88,18 @@ impl Actor for HealthSync {
         args: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         Ok(State {
-            args,
+            consul: args.consul,
+            // Twice as often as a refresh is due, for when nothing else wakes us: a read of the metadata that hangs.
+            refresh: args.rules.ttl / 6,
+            reports: args.reports,
+            epoch: args.epoch,
+            book: Book::new(args.rules),
             ids: None,
             containers: Vec::new(),
-            started_at: None,
-            seen: None,
-            written: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            writing: false,
-            hushed: false,
+            started: false,
+            on_their_way: 0,
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            told: None,
         })
     }
 
@@ -96,34 +110,35 @@ impl Actor for HealthSync {
         s: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Identify(ids) => s.ids = Some(ids),
-            // The agent may have been restarted or the check be new: what was written before counts no more.
+            Msg::Identify(ids) => {
+                s.ids = Some(ids);
+                s.track();
+            }
             Msg::Containers(containers) => {
                 s.containers = containers;
-                s.written.clear();
-                s.refused.clear();
+                s.track();
             }
             Msg::Start => {
-                s.started_at = Some(Instant::now());
-                myself.send_interval(s.args.ttl / 6, || Msg::Refresh);
+                if !std::mem::replace(&mut s.started, true) {
+                    myself.send_interval(s.refresh, || Msg::Refresh);
+                }
             }
             Msg::Seen(seen) => {
-                s.seen = Some((seen, Instant::now()));
+                s.book.observe(&seen.task, seen.asked_at);
                 s.write(&myself);
+                s.tell_trouble();
             }
             Msg::Blind | Msg::Refresh => s.write(&myself),
-            Msg::Written(round) => {
-                s.writing = false;
-                s.note(round);
-                if s.hushed {
-                    report(&s.args.reports, Event::Quiet(Source::HealthSync));
+            Msg::Written(Written { container, generation, answer }) => {
+                s.on_their_way -= 1;
+                if let Some(answer) = answer {
+                    s.take(&myself, &container, generation, answer);
                 }
+                s.tell_if_quiet();
             }
             Msg::Hush => {
-                s.hushed = true;
-                if !s.writing {
-                    report(&s.args.reports, Event::Quiet(Source::HealthSync));
-                }
+                s.permits.close();
+                s.tell_if_quiet();
             }
         }
         Ok(())
@@ -131,110 +146,87 @@ impl Actor for HealthSync {
 }
 
 impl State {
-    /// Begins a round of writes if one is due and none is on its way.
+    fn track(&mut self) {
+        if let Some(ids) = &self.ids {
+            self.book.track(self.containers.iter().map(|name| (name.clone(), ids.check(name))));
+        }
+    }
+
+    /// Sends what is due, each by itself.
     fn write(&mut self, myself: &ActorRef<Msg>) {
-        let (Some(ids), Some(_), false, false) =
-            (self.ids.clone(), self.started_at, self.writing, self.hushed)
-        else {
-            return;
-        };
-        let due: Vec<_> = self
-            .containers
-            .iter()
-            .map(|c| (c.clone(), self.verdict(c)))
-            .filter(|(container, (status, _))| self.is_due(container, *status))
-            .collect();
-        if due.is_empty() {
+        if !self.started || self.permits.is_closed() {
             return;
         }
-        self.writing = true;
-        let consul = self.args.consul.clone();
-        let myself = myself.clone();
-        tokio::spawn(async move {
-            let round = write_round(&consul, &ids, due).await;
-            if myself.cast(Msg::Written(round)).is_err() {
-                tracing::debug!("health was written after the end");
-            }
-        });
-    }
-
-    fn is_due(&self, container: &str, status: CheckStatus) -> bool {
-        self.written
-            .get(container)
-            .is_none_or(|(last, at)| *last != status || at.elapsed() >= self.args.ttl / 3)
-    }
-
-    /// What a container's check should say, and the words for it.
-    fn verdict(&self, container: &str) -> (CheckStatus, &'static str) {
-        let Some((seen, at)) = &self.seen else {
-            return (CheckStatus::Critical, "UNKNOWN");
-        };
-        // An ECS agent that restarts must not take a host's services down, but for ever is too long.
-        if at.elapsed() > self.args.stale_after {
-            return (CheckStatus::Critical, "STALE");
-        }
-        let in_grace = self.started_at.is_some_and(|t| t.elapsed() < self.args.start_grace);
-        match seen.task.container(container).and_then(|c| c.health_status()) {
-            Some(HealthStatus::Healthy) => (CheckStatus::Passing, "HEALTHY"),
-            Some(HealthStatus::Unhealthy) => (CheckStatus::Critical, "UNHEALTHY"),
-            Some(HealthStatus::Unknown) if in_grace => (CheckStatus::Passing, "UNKNOWN"),
-            Some(HealthStatus::Unknown) => (CheckStatus::Critical, "UNKNOWN"),
-            // Not listed, or without a health check: as 0.4.3 has it.
-            None => (CheckStatus::Critical, "UNHEALTHY"),
+        for update in self.book.due(self.epoch.elapsed()) {
+            self.on_their_way += 1;
+            let job = send(self.consul.clone(), self.ids.clone(), self.permits.clone(), update);
+            let myself = myself.clone();
+            tokio::spawn(async move { super::tell(&myself, Msg::Written(job.await)) });
         }
     }
 
-    fn note(&mut self, round: Round) {
-        let now = Instant::now();
-        for (container, status) in round.written {
-            self.refused.remove(&container);
-            self.written.insert(container, (status, now));
+    fn take(&mut self, myself: &ActorRef<Msg>, container: &str, generation: u32, answer: Answer) {
+        let written = answer == Answer::Written;
+        if let Some(lost) = self.book.answered(container, generation, answer) {
+            report(&self.reports, Event::RegistrationLost(lost));
         }
-        for container in round.unknown {
-            let refusals = self.refused.entry(container.clone()).or_default();
-            *refusals += 1;
-            if *refusals == LOST_AFTER {
-                let why = format!("the agent does not know the check of {container}");
-                report(&self.args.reports, Event::RegistrationLost(why));
-            }
+        self.tell_trouble();
+        // What changed meanwhile goes out at once; what failed waits for the next tick.
+        if written {
+            self.write(myself);
         }
-        let why = round.trouble.or_else(|| self.unhealthable());
-        report(&self.args.reports, Event::Trouble { source: Source::HealthSync, why });
     }
 
-    /// Containers whose check can never pass, in words: told once the task runs as a whole, for until then they may
-    /// only not be listed yet.
-    fn unhealthable(&self) -> Option<String> {
-        let (seen, _) = self.seen.as_ref()?;
-        let healthless =
-            |name: &&String| seen.task.container(name).and_then(Container::health_status).is_none();
-        let names: Vec<_> = self.containers.iter().filter(healthless).map(String::as_str).collect();
-        (seen.task.known_status == Status::Running && !names.is_empty()).then(|| {
-            format!(
-                "no container with a health check is called {}: its check stays critical",
-                names.join(" or ")
-            )
-        })
+    fn tell_trouble(&mut self) {
+        let why = self.book.trouble();
+        if why != self.told {
+            self.told.clone_from(&why);
+            report(&self.reports, Event::Trouble { source: Source::HealthSync, why });
+        }
+    }
+
+    fn tell_if_quiet(&self) {
+        if self.permits.is_closed() && self.on_their_way == 0 {
+            report(&self.reports, Event::Quiet(Source::HealthSync));
+        }
     }
 }
 
-type Due = Vec<(String, (CheckStatus, &'static str))>;
-
-async fn write_round(consul: &Client, ids: &ServiceIds, due: Due) -> Round {
-    let mut round = Round { written: Vec::new(), unknown: Vec::new(), trouble: None };
-    for (container, (status, words)) in due {
-        let id = ids.check(&container);
-        // The sentence that 0.4.3 writes: operators search for it.
-        let output = format!("ECS health status is \"{words}\" for task \"{id}\"");
-        match consul.update_check(&id, status, &output).await {
-            Ok(()) => round.written.push((container, status)),
-            Err(e) => {
-                if e.is_not_found() {
-                    round.unknown.push(container);
-                }
-                round.trouble = Some(e.to_string());
-            }
-        }
-    }
-    round
+/// One update, to its end.
+async fn send(
+    consul: Client,
+    ids: Option<Arc<ServiceIds>>,
+    permits: Arc<Semaphore>,
+    update: Update,
+) -> Written {
+    let Update { container, check_id, verdict, output, generation } = update;
+    let status = match verdict {
+        Verdict::Passing => CheckStatus::Passing,
+        Verdict::Critical => CheckStatus::Critical,
+    };
+    let answer = match permits.acquire().await {
+        Err(_closed) => None,
+        Ok(_permit) => Some(match consul.update_check(&check_id, status, &output).await {
+            Ok(()) => Answer::Written,
+            Err(e) if e.is_not_found() => Answer::Unknown(e.to_string()),
+            Err(e) => Answer::Failed(refusal(&e, ids.as_ref().map_or("", |ids| &ids.name))),
+        }),
+    };
+    Written { container, generation, answer }
 }
+
+/// Why an update was refused, with what would help.
+fn refusal(error: &Error, service: &str) -> String {
+    if error.is_forbidden() {
+        format!(
+            "the service token must have service:write on {service:?} to update its checks (until the agent has joined, \
+             its servers cannot be asked): {error}"
+        )
+    } else {
+        error.to_string()
+    }
+}
+
+#[cfg(test)]
+#[path = "health_sync_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ mod agent_files;
 mod consul_agent;
 mod desk;
 mod envoy;
-mod health_sync;
+pub mod health_sync;
 mod peers;
 mod process;
 mod registration;
@@ -27,7 +27,7 @@ use crate::consul::{Client, ServiceIds, Version};
 use crate::ecs::TaskIdentity;
 use crate::process::Reaper;
 use crate::supervisor::actor::{MakeHands, Msg as SupervisorMsg, Reports};
-use crate::supervisor::{Effect, Hands, Role, TaskSeen};
+use crate::supervisor::{Effect, Hands, Role, TaskSeen, health};
 use ractor::{Actor, ActorId, ActorRef, Message, SpawnErr};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, HashMap};
@@ -113,9 +113,12 @@ impl Crew {
         };
         let sync = health_sync::Arguments {
             consul: consul.clone(),
-            ttl: config.health_sync.ttl,
-            start_grace: config.health_sync.start_grace,
-            stale_after: config.health_sync.stale_after,
+            rules: health::Rules {
+                ttl: config.health_sync.ttl,
+                start_grace: config.health_sync.start_grace,
+                stale_after: config.health_sync.stale_after,
+            },
+            epoch: site.epoch,
             reports: reports.clone(),
         };
         // Without names: ractor's registry is global to the process, and tests run several supervisors in one.

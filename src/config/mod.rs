@@ -34,6 +34,7 @@ pub use model::*;
 pub use pem::{Pem, PemError};
 pub use secret::SecretError;
 pub use show::{cli_check, schema_text};
+pub(crate) use suggest::nearest;
 
 use schemars::Schema;
 

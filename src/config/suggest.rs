@@ -2,7 +2,7 @@
 
 /// The candidate nearest to `word`, if one is near enough to be meant: case, dashes and underscores do not count,
 /// and at most a third of the letters may differ.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {

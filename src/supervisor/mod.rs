@@ -21,6 +21,8 @@ mod event;
 mod executor;
 mod facts;
 mod fsm;
+pub mod health;
+pub(crate) mod health_book;
 mod phase;
 mod plan;
 pub mod refusal;
