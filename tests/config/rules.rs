@@ -192,17 +192,14 @@ fn what_an_agent_will_refuse_is_warned_of() {
 }
 
 #[test]
-fn native_checks_and_named_containers_exclude_each_other() {
+fn native_checks_and_synced_containers_go_together() {
     let mut document =
         minimal_with("/service/checks", json!([{"tcp": "127.0.0.1:9090", "interval": "5s"}]));
-    document["healthSync"] = json!({"containers": ["app"]});
-    assert_eq!(
-        errors_of(&document),
-        ["service.checks: native checks and healthSync.containers exclude each other"]
-    );
-    for harmless in [json!("auto"), json!([])] {
-        document["healthSync"] = json!({"containers": harmless});
-        assert!(load_value(&document).is_ok());
+    for containers in [json!(["app"]), json!("auto"), json!([])] {
+        document["healthSync"] = json!({"containers": containers});
+        let loaded = load_value(&document).unwrap();
+        assert_eq!(loaded.config.service.checks.len(), 1);
+        assert_eq!(loaded.warnings.len(), 0, "{:?}", loaded.warnings);
     }
 }
 

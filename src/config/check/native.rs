@@ -1,19 +1,11 @@
 //! Native Consul checks: what the agent would refuse only when the service is registered.
 
 use super::Rules;
-use crate::config::model::{Config, Containers};
+use crate::config::model::Config;
 use crate::config::path::Path;
 
 pub(super) fn check(config: &Config, rules: &mut Rules<'_>) {
-    let (checks, containers) = (Path::of("service.checks"), Path::of("healthSync.containers"));
-    let named =
-        matches!(&config.health_sync.containers, Containers::Named(names) if !names.is_empty());
-    if !config.service.checks.is_empty() && named {
-        rules.error(
-            [&checks, &containers],
-            "native checks and healthSync.containers exclude each other",
-        );
-    }
+    let checks = Path::of("service.checks");
     for (i, check) in config.service.checks.iter().enumerate() {
         let path = checks.index(i);
         if let Some(word) = &check.status

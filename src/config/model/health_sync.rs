@@ -5,22 +5,27 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Which containers' ECS health is synced.
+/// Which containers' ECS health is synced. HEALTHY makes a container's check passing; UNHEALTHY, UNKNOWN, no health at
+/// all, a container that has stopped and one that the task does not list make it critical, never warning: a warning
+/// instance receives traffic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HealthSync {
     /// Container names, or `"auto"`: every container of the task that reports ECS health, but our own and the
     /// ones that ECS injects.
     pub containers: Containers,
-    /// TTL of the checks; refreshed at a third of it, so a dead supervisor cannot leave a check passing.
+    /// TTL of the checks; refreshed at a third of it, so a dead or hung supervisor cannot leave a check passing.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "DurationText")]
     pub ttl: Duration,
-    /// After `ready`, how long an unknown health counts as passing.
+    /// How long a container that turns from HEALTHY to UNHEALTHY stays passing, so that one bad probe does not take the
+    /// instance out. It delays nothing else: a container that was not HEALTHY yet, or was started again since, is
+    /// critical until it is HEALTHY.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "DurationText")]
     pub start_grace: Duration,
-    /// While the metadata cannot be read, how long the last health is kept.
+    /// While the task metadata cannot be read, how long the last health is kept and refreshed; then every check is
+    /// critical, until the metadata can be read again.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "DurationText")]
     pub stale_after: Duration,

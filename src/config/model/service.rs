@@ -21,7 +21,8 @@ pub struct Service {
     pub meta: BTreeMap<String, String>,
     /// Weights for DNS and load balancing.
     pub weights: Option<Weights>,
-    /// Native Consul checks. Excludes `healthSync.containers`.
+    /// Native Consul checks, which the agent runs. Containers that `healthSync.containers` names have theirs beside
+    /// them; `"auto"` adds none where there are native ones.
     pub checks: Vec<Check>,
     /// Lets others change the tags through the catalog.
     pub enable_tag_override: bool,
