@@ -46,6 +46,11 @@ impl Consul {
         Self { binary, version }
     }
 
+    /// It is the development mesh's.
+    pub(crate) fn is_stand_in(&self) -> bool {
+        self.binary.file_stem().is_some_and(|name| name == "dev-consul")
+    }
+
     /// Deregistering what is not there is 404; before 1.11.2 (its changelog, "Return 404 when de-registering") it
     /// was 200.
     pub(crate) fn tells_unknown_on_deregister(&self) -> bool {

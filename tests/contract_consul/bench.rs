@@ -257,13 +257,18 @@ impl Bench {
         format!("http://{}:8500", self.site.lan.hub().ip())
     }
 
+    /// What the server answers to a call that taskmesh's client does not have.
+    pub(crate) async fn server_get(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.server_url());
+        let (status, body) = ask(Method::GET, &url, self.server_token, None).await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect(&body)
+    }
+
     /// Whether the servers' catalog has the task's node.
     pub(crate) async fn node_in_catalog(&self, name: &str) -> bool {
-        let url = format!("{}/v1/catalog/nodes", self.server_url());
-        let (status, body) = ask(Method::GET, &url, self.server_token, None).await;
-        let nodes: Vec<Value> = serde_json::from_str(&body).expect(&body);
-        assert_eq!(status, 200);
-        nodes.iter().any(|node| node["Node"] == name)
+        let nodes = self.server_get("/v1/catalog/nodes").await;
+        nodes.as_array().expect("array").iter().any(|node| node["Node"] == name)
     }
 
     /// What the servers show of the task's proxy.

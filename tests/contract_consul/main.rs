@@ -11,6 +11,7 @@
 //! | `bench` | the server, the task, its agent |
 //! | `registration` | registering, reading back, registering again, deregistering |
 //! | `health` | TTL checks, how an instance is offered and withdrawn |
+//! | `health_sync` | taskmesh's own actor: what it writes, that it does not without a reason, and what its end does |
 //! | `node` | joining, leaving, coming back |
 //! | `rights` | which token may do what |
 //! | `tls` | certificates of one's own; on real Consuls |
@@ -19,6 +20,7 @@
 mod backend;
 mod bench;
 mod health;
+mod health_sync;
 mod node;
 mod registration;
 mod rights;
@@ -32,7 +34,7 @@ macro_rules! contract {
         mod $module {
             use crate::backend::Backend;
             use crate::bench::{alone, shared};
-            use crate::{health, node, registration, rights};
+            use crate::{health, health_sync, node, registration, rights};
 
             const BACKEND: Backend = $backend;
 
@@ -74,6 +76,11 @@ macro_rules! contract {
             #[tokio::test]
             async fn ttl_check_starts_critical_passes_and_expires() {
                 shared(BACKEND, "ttl", health::ttl_check).await;
+            }
+
+            #[tokio::test]
+            async fn health_sync_is_quiet_for_a_minute_and_its_end_turns_checks_critical() {
+                shared(BACKEND, "sync", health_sync::quiet_and_safe).await;
             }
 
             #[tokio::test]
