@@ -10,6 +10,8 @@ CHECKS = [
     ("format", ["cargo", "fmt", "--all", "--check"]),
     ("deny", ["{CARGO_DENY}", "--locked", "check", "bans", "licenses", "sources"]),
     ("clippy", ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    ("clippy without aws", ["cargo", "clippy", "--locked", "-p", "taskmesh", "--no-default-features", "--",
+                            "-D", "warnings"]),
     ("docs", ["cargo", "doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]),
     ("build", ["cargo", "build", "--locked", "--workspace", "--bins"]),
     ("build tests", ["cargo", "test", "--locked", "--workspace", "--no-run"]),

@@ -1,17 +1,23 @@
-//! The ECS task metadata endpoint, version 4: what the task and its containers do, as ECS sees it.
+//! ECS: the task metadata endpoint, version 4, which tells what the task and its containers do, and the one thing that
+//! it does not tell.
 //!
 //! | file | what |
 //! |---|---|
 //! | `metadata` | its bodies, read tolerantly: AWS promises only to add fields |
 //! | `client` | reading them, with a deadline and a size limit |
+//! | `definition` | the task's definition, through the ECS API: which containers are essential |
 //! | `apps` | which containers are apps, and which of them report health (pure) |
 
 mod apps;
 mod client;
+mod definition;
 mod metadata;
 
 pub use apps::{app_containers, health_sync_containers, injected};
 pub use client::{METADATA_URI_ENV, MetadataClient, MetadataError};
+pub use definition::{
+    AwsAccess, DefinedContainer, DefinitionError, DefinitionReader, TaskDefinition,
+};
 pub use metadata::{
     Container, ContainerKind, Health, HealthStatus, Network, Status, Task, TaskIdentity,
 };
