@@ -8,7 +8,7 @@ use crate::actors::{Site, crew};
 use crate::admin::{self, Request};
 use crate::config::{Config, Env};
 use crate::consul::{self, Client};
-use crate::ecs::METADATA_URI_ENV;
+use crate::ecs::{AwsAccess, METADATA_URI_ENV};
 use crate::exit;
 use crate::logging;
 use crate::own_copy;
@@ -158,6 +158,7 @@ impl App {
                 .var(METADATA_URI_ENV)
                 .and_then(|v| v.into_string().ok())
                 .filter(|v| !v.is_empty()),
+            aws: AwsAccess::from_env(env),
             secrets: Arc::new(secrets),
             reaper,
             private_dir,

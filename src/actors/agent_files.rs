@@ -153,6 +153,7 @@ mod tests {
             reaper: Reaper::start().unwrap(),
             private_dir: dir.join("private"),
             consul_version: Arc::default(),
+            aws: crate::ecs::AwsAccess::default(),
             epoch: Instant::now(),
         }
     }

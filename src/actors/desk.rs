@@ -2,7 +2,7 @@
 
 use super::process::{Beat, jittered};
 use super::said::Said;
-use super::{Identity, peers};
+use super::{Identity, peers, surplus};
 use crate::config::Config;
 use crate::consul::{self, CheckStatus, Client, Registration, Version};
 use crate::envoy::port_open;
@@ -141,6 +141,12 @@ impl Desk {
                     proxy: consul::proxy(&self.config, task).located(here()),
                 };
                 consul.register(&new.service, false).await.map_err(of(Call::Service))?;
+                if hushed() {
+                    return Ok(());
+                }
+                surplus::remove(consul, &self.config.service.checks, ids, containers)
+                    .await
+                    .map_err(of(Call::Service))?;
                 if hushed() {
                     return Ok(());
                 }

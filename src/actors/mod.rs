@@ -3,6 +3,7 @@
 //! | actor | does |
 //! |---|---|
 //! | `task_watch` | reads the task's metadata |
+//! | `definition` | reads the task's definition, once, where that is wanted |
 //! | `consul_agent` | writes the agent's config, runs the agent |
 //! | `registration` | registers, repairs, offers, withdraws, deregisters; asks the servers what peers see |
 //! | `envoy` | makes the bootstrap, runs Envoy, drains it |
@@ -12,6 +13,7 @@
 
 mod agent_files;
 mod consul_agent;
+mod definition;
 mod desk;
 mod envoy;
 pub mod health_sync;
@@ -19,12 +21,13 @@ mod peers;
 mod process;
 mod registration;
 mod said;
+mod surplus;
 mod task_watch;
 mod watchdog;
 
 use crate::config::Config;
 use crate::consul::{Client, ServiceIds, Version};
-use crate::ecs::TaskIdentity;
+use crate::ecs::{AwsAccess, TaskIdentity};
 use crate::process::Reaper;
 use crate::supervisor::actor::{MakeHands, Msg as SupervisorMsg, Reports};
 use crate::supervisor::{Effect, Hands, Role, TaskSeen, health};
@@ -41,6 +44,7 @@ pub(crate) struct Site {
     pub(crate) config: Arc<Config>,
     /// The value of `ECS_CONTAINER_METADATA_URI_V4`.
     pub(crate) metadata_uri: Option<String>,
+    pub(crate) aws: AwsAccess,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) reaper: Reaper,
     /// Ours alone, mode 0700: agent config, bootstrap, token file.
@@ -76,6 +80,7 @@ pub(crate) struct Crew {
     config: Arc<Config>,
     identity: Option<Arc<Identity>>,
     task_watch: ActorRef<task_watch::Msg>,
+    definition: ActorRef<definition::Msg>,
     consul_agent: ActorRef<consul_agent::Msg>,
     registration: ActorRef<registration::Msg>,
     envoy: ActorRef<envoy::Msg>,
@@ -111,6 +116,8 @@ impl Crew {
             epoch: site.epoch,
             reports: reports.clone(),
         };
+        let definition =
+            definition::Arguments { access: site.aws.clone(), reports: reports.clone() };
         let sync = health_sync::Arguments {
             consul: consul.clone(),
             rules: health::Rules {
@@ -124,6 +131,8 @@ impl Crew {
         // Without names: ractor's registry is global to the process, and tests run several supervisors in one.
         let (task_watch, _) =
             Actor::spawn_linked(None, task_watch::TaskWatch, watch, up.clone()).await?;
+        let (definition, _) =
+            Actor::spawn_linked(None, definition::Definition, definition, up.clone()).await?;
         let (health_sync, _) =
             Actor::spawn_linked(None, health_sync::HealthSync, sync, up.clone()).await?;
         let agent = consul_agent::Arguments {
@@ -146,6 +155,7 @@ impl Crew {
         let (envoy, _) = Actor::spawn_linked(None, envoy::EnvoyActor, args, up).await?;
 
         roles.insert(task_watch.get_id(), "task_watch");
+        roles.insert(definition.get_id(), "definition");
         roles.insert(health_sync.get_id(), "health_sync");
         roles.insert(consul_agent.get_id(), "consul_agent");
         roles.insert(registration.get_id(), "registration");
@@ -154,6 +164,7 @@ impl Crew {
             config,
             identity: None,
             task_watch,
+            definition,
             consul_agent,
             registration,
             envoy,
@@ -182,6 +193,7 @@ impl Hands for Crew {
             Effect::WatchTask => tell(&self.task_watch, task_watch::Msg::Watch),
             Effect::ReadTaskNow => tell(&self.task_watch, task_watch::Msg::ReadNow),
             Effect::Identify(seen) => self.identify(&seen),
+            Effect::ReadDefinition(seen) => tell(&self.definition, definition::Msg::Read(seen)),
             Effect::StartChild(Role::Agent) => {
                 tell(&self.consul_agent, consul_agent::Msg::Start);
             }
@@ -208,6 +220,7 @@ impl Hands for Crew {
                 tell(&self.health_sync, health_sync::Msg::Hush);
                 tell(&self.registration, registration::Msg::Hush);
                 tell(&self.envoy, envoy::Msg::Hush);
+                tell(&self.definition, definition::Msg::Hush);
                 tell(&self.task_watch, task_watch::Msg::Closely);
             }
             Effect::Withdraw => tell(&self.registration, registration::Msg::Withdraw),

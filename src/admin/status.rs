@@ -22,6 +22,9 @@ pub struct Status {
     pub children: Vec<ChildStatus>,
     /// The wrapped apps.
     pub apps: Vec<AppStatus>,
+    /// Whose ECS health is synced.
+    #[serde(default)]
+    pub health_sync: HealthSyncStatus,
     /// What is wrong now, in words, each with the time since when.
     pub problems: Vec<Problem>,
     /// Set once a stop was noticed.
@@ -84,6 +87,20 @@ pub struct AppStatus {
     /// Its exit code, once it has told us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+}
+
+/// Whose ECS health is synced, and who said so.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthSyncStatus {
+    /// The containers that have a TTL check.
+    pub containers: Vec<String>,
+    /// `configuration`, `native checks` (which leave nobody for `auto`), `task definition`, or `task metadata`: then
+    /// `why` says why the definition was not read.
+    pub chosen_by: String,
+    /// Why not by something better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// The stop in progress.

@@ -1,7 +1,7 @@
 //! What a reader gets: the published [`Status`] with every "since" also as a "for", because a reader does not
 //! know when the supervisor was started.
 
-use super::{AppStatus, ChildStatus, Gate, Pending, Problem, Status, StopStatus};
+use super::{AppStatus, ChildStatus, Gate, HealthSyncStatus, Pending, Problem, Status, StopStatus};
 use serde::{Deserialize, Serialize};
 
 /// Body of `GET /v1/status`.
@@ -24,6 +24,8 @@ pub struct StatusView {
     pub pending: Vec<PendingView>,
     /// What is wrong now.
     pub problems: Vec<ProblemView>,
+    /// Whose ECS health is synced, and who said so.
+    pub health_sync: HealthSyncStatus,
     /// The child processes.
     pub children: Vec<ChildStatus>,
     /// The wrapped apps.
@@ -103,6 +105,7 @@ impl StatusView {
             up_seconds: seconds(0.0, now_ms),
             pending: pending(&status.pending, now_ms),
             problems: problems(&status.problems, now_ms),
+            health_sync: status.health_sync.clone(),
             children: status.children.clone(),
             apps: status.apps.clone(),
             stop: status.stop.as_ref().map(|s| stop(s, now_ms)),

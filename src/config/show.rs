@@ -71,13 +71,23 @@ fn summary(config: &Config) -> String {
             format!("upstreams {}", each.collect::<Vec<_>>().join(", "))
         }
     };
-    let sync = match &config.health_sync.containers {
-        _ if !config.service.checks.is_empty() => {
-            format!("{} native checks", config.service.checks.len())
+    let native = match config.service.checks.len() {
+        0 => None,
+        1 => Some("1 native check".to_owned()),
+        n => Some(format!("{n} native checks")),
+    };
+    let synced = match &config.health_sync.containers {
+        Containers::Auto if native.is_some() => None,
+        Containers::Auto => {
+            Some("health of the essential containers with a health check".to_owned())
         }
-        Containers::Auto => "health of every container that reports one".to_owned(),
-        Containers::Named(names) if names.is_empty() => "no health sync".to_owned(),
-        Containers::Named(names) => format!("health of {}", names.join(", ")),
+        Containers::Named(names) if names.is_empty() => None,
+        Containers::Named(names) => Some(format!("health of {}", names.join(", "))),
+    };
+    let sync = match (native, synced) {
+        (None, None) => "no health sync".to_owned(),
+        (Some(one), None) | (None, Some(one)) => one,
+        (Some(native), Some(synced)) => format!("{native}, {synced}"),
     };
     let mut join = Value::from(config.consul.retry_join.clone());
     agent_text::hide_in_value(&mut join);

@@ -47,6 +47,11 @@ impl ServiceIds {
         format!("{}-{container}-consul-ecs", self.service)
     }
 
+    /// The container whose ECS health a check of that ID holds: the way back from [`ServiceIds::check`].
+    pub fn container_of<'a>(&self, check_id: &'a str) -> Option<&'a str> {
+        check_id.strip_prefix(&self.service)?.strip_prefix('-')?.strip_suffix("-consul-ecs")
+    }
+
     /// ID of the check that tries the proxy's public listener.
     pub fn listener_check(&self) -> String {
         format!("{}-listener", self.proxy)

@@ -1,7 +1,6 @@
 //! Which containers are apps, whose end we wait for, and which of them have a health to sync.
 
-use super::{Container, ContainerKind, Task};
-use crate::config::Containers;
+use super::{Container, ContainerKind, DefinedContainer, Task, TaskDefinition};
 
 /// ECS or the account put this container into the task: nobody's app. Known names: GuardDuty's agent, Service
 /// Connect's proxy, ECS's own (`~internal~..`), and the usual names of FireLens log routers.
@@ -53,26 +52,35 @@ pub fn app_containers(
         let apps = task.containers.iter().filter(|container| may_be_app(container, own_name));
         names.extend(apps.map(|container| container.name.clone()));
     }
-    names.sort();
-    names.dedup();
-    names
+    sorted(names)
 }
 
-/// Names of the containers whose ECS health is synced: the configured ones, or, for `auto`, those of `task` that
-/// report health and may be apps. Sorted, each once.
-///
-/// With `auto` the list can grow: on EC2 a container that waits for another is not yet listed.
-pub fn health_sync_containers(task: &Task, own_name: &str, configured: &Containers) -> Vec<String> {
-    let mut names: Vec<String> = match configured {
-        Containers::Named(names) => names.clone(),
-        Containers::Auto => {
-            let reporting = |container: &&Container| {
-                container.health.is_some() && may_be_app(container, own_name)
-            };
-            let reporting = task.containers.iter().filter(reporting);
-            reporting.map(|container| container.name.clone()).collect()
-        }
+/// With `healthSync.containers: "auto"`, names of the containers whose ECS health is synced: those that are essential
+/// and have an ECS health check, but our own, injected ones and the log router. Sorted.
+pub fn synced_by_definition(definition: &TaskDefinition, own_name: &str) -> Vec<String> {
+    let wanted = |container: &&DefinedContainer| {
+        container.essential
+            && container.health_check
+            && container.name != own_name
+            && !injected(&container.name)
+            && !container.routes_logs
     };
+    let wanted = definition.containers.iter().filter(wanted);
+    sorted(wanted.map(|container| container.name.clone()).collect())
+}
+
+/// The same where the definition cannot be read: those of `task` that report health and may be apps, essential or not.
+/// Sorted.
+///
+/// The list can grow: on EC2 a container that waits for another is not yet listed.
+pub fn reporting_containers(task: &Task, own_name: &str) -> Vec<String> {
+    let reporting =
+        |container: &&Container| container.health.is_some() && may_be_app(container, own_name);
+    let reporting = task.containers.iter().filter(reporting);
+    sorted(reporting.map(|container| container.name.clone()).collect())
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort();
     names.dedup();
     names

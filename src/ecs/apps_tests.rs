@@ -51,10 +51,30 @@ fn what_is_configured_stands() {
 }
 
 #[test]
-fn auto_syncs_the_apps_that_report_health_also_while_it_is_unknown() {
-    assert_eq!(health_sync_containers(&task(), "taskmesh", &Containers::Auto), ["app"]);
-    let named = Containers::Named(names(&["worker", "absent", "worker"]));
-    assert_eq!(health_sync_containers(&task(), "taskmesh", &named), ["absent", "worker"]);
+fn without_a_definition_the_apps_that_report_health_are_synced_also_while_it_is_unknown() {
+    assert_eq!(reporting_containers(&task(), "taskmesh"), ["app"]);
+}
+
+fn defined(name: &str, essential: bool, health_check: bool) -> DefinedContainer {
+    DefinedContainer { name: name.to_owned(), essential, health_check, routes_logs: false }
+}
+
+#[test]
+fn with_a_definition_those_are_synced_that_are_essential_and_have_a_health_check() {
+    let router = DefinedContainer { routes_logs: true, ..defined("shipper", true, true) };
+    let definition = TaskDefinition {
+        containers: vec![
+            defined("worker", true, false),
+            defined("zebra", true, true),
+            defined("app", true, true),
+            defined("cache", false, true),
+            defined("taskmesh", true, true),
+            defined("aws-guardduty-agent-xY1", true, true),
+            router,
+        ],
+    };
+    assert_eq!(synced_by_definition(&definition, "taskmesh"), ["app", "zebra"]);
+    assert_eq!(synced_by_definition(&TaskDefinition::default(), "taskmesh"), names(&[]));
 }
 
 #[test]

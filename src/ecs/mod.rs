@@ -13,7 +13,7 @@ mod client;
 mod definition;
 mod metadata;
 
-pub use apps::{app_containers, health_sync_containers, injected};
+pub use apps::{app_containers, injected, reporting_containers, synced_by_definition};
 pub use client::{METADATA_URI_ENV, MetadataClient, MetadataError};
 pub use definition::{
     AwsAccess, DefinedContainer, DefinitionError, DefinitionReader, TaskDefinition,

@@ -22,13 +22,15 @@ pub enum Effect {
     ReadTaskNow,
     /// Who we are, once it is known: always before anything that needs it.
     Identify(Arc<TaskSeen>),
+    /// Read the definition of the task that was seen.
+    ReadDefinition(Arc<TaskSeen>),
     /// Start a child process.
     StartChild(Role),
     /// TERM to a child.
     TermChild(Role),
     /// KILL to a child's whole group.
     KillChild(Role),
-    /// Register the service and its proxy.
+    /// Register the service and its proxy. Again, with other containers: the checks of the rest go.
     Register {
         /// In maintenance until [`Effect::EndHold`].
         hold: bool,

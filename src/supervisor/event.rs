@@ -1,7 +1,7 @@
 //! What actors, signals and callers report. An event is a fact; it never says what to do about it.
 
 use super::child::{Ending, Role};
-use crate::ecs::Task;
+use crate::ecs::{Task, TaskDefinition};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,15 @@ pub enum Event {
     TaskSeen(Arc<TaskSeen>),
     /// It could not be read.
     TaskUnreadable(String),
+    /// The task definition was read.
+    DefinitionRead(Arc<TaskDefinition>),
+    /// It could not be read.
+    DefinitionUnread {
+        /// In words.
+        why: String,
+        /// It will not be tried again.
+        last: bool,
+    },
     /// A child process runs.
     ChildStarted {
         /// Which.
@@ -138,6 +147,8 @@ pub enum PeersView {
 pub enum TimerId {
     /// Until `ready`.
     Start,
+    /// Until we register without having read the task definition.
+    Definition,
     /// Until a child is started again.
     Restart(Role),
     /// Until the sync must have stopped.

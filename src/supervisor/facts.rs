@@ -1,8 +1,8 @@
 //! What is known. Events only ever change this; phases are decided from it.
 
+use super::checks::Definition;
 use super::event::{PeersView, Source, TaskSeen};
-use super::plan::{OwnChecks, Plan};
-use crate::config::Containers;
+use super::plan::Plan;
 use crate::ecs::{self, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -158,6 +158,10 @@ pub struct Facts {
     pub(crate) app_accepts_at: Option<Duration>,
     pub(crate) offered: bool,
     pub(crate) app_started: bool,
+    /// What the task definition says of health checks.
+    pub(crate) definition: Definition,
+    /// It was waited for long enough.
+    pub(crate) definition_waited: bool,
     /// Containers with a TTL check.
     pub(crate) synced: Vec<String>,
     /// The task was RUNNING as a whole: every container was started.
@@ -223,28 +227,6 @@ impl Facts {
         ]
         .into_iter()
         .filter_map(|(released, latch)| (!released).then_some(latch))
-    }
-
-    /// Containers that should have a TTL check, by configuration and by what the metadata lists now. Only grows:
-    /// a container that vanishes from the metadata must turn critical, not unwatched.
-    pub(crate) fn wanted_sync(&self, plan: &Plan) -> Vec<String> {
-        match &plan.own_checks {
-            OwnChecks::Native => Vec::new(),
-            OwnChecks::Synced(names) => names.clone(),
-            OwnChecks::Auto => {
-                let mut all = self.synced.clone();
-                if let Some(seen) = &self.seen {
-                    for name in
-                        ecs::health_sync_containers(&seen.task, &seen.own_name, &Containers::Auto)
-                    {
-                        if !all.contains(&name) {
-                            all.push(name);
-                        }
-                    }
-                }
-                all
-            }
-        }
     }
 
     /// Who is an app, and which of them are still running. `None`: the metadata was never read.

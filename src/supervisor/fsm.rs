@@ -104,7 +104,7 @@ impl Machine {
         if !self.phase.stopping() && self.facts.stop.is_some() {
             return Some(Phase::Hushing);
         }
-        if self.phase.stopping() { self.next_in_stop(plan) } else { self.next_in_start() }
+        if self.phase.stopping() { self.next_in_stop(plan) } else { self.next_in_start(plan) }
     }
 
     fn enter(&mut self, plan: &Plan, at: Duration, out: &mut Vec<Effect>) {
@@ -292,6 +292,7 @@ impl Machine {
                     self.notice_stop(plan, at, StopCause::StartTimeout, out);
                 }
             }
+            TimerId::Definition => self.facts.definition_waited = true,
             TimerId::Restart(role) => {
                 let act =
                     if self.facts.stop.is_none() { self.child_mut(role).start() } else { None };

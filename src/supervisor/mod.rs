@@ -15,6 +15,7 @@
 //! effects into messages, timers and records.
 
 pub mod actor;
+mod checks;
 mod child;
 mod effect;
 mod event;
@@ -37,4 +38,4 @@ pub use executor::Hands;
 pub use facts::{App, Facts, Latch, PeersEnd, Stop, StopCause};
 pub use fsm::{Machine, step};
 pub use phase::Phase;
-pub use plan::{Inbound, OwnChecks, Plan};
+pub use plan::{Inbound, OwnChecks, Plan, Synced};

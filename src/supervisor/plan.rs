@@ -27,13 +27,34 @@ impl Inbound {
 
 /// Which checks of its own the service has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OwnChecks {
-    /// Consul runs them.
-    Native,
+pub struct OwnChecks {
+    /// Some that Consul runs.
+    pub native: bool,
     /// TTL checks for these containers.
-    Synced(Vec<String>),
-    /// TTL checks for every container that reports ECS health: known only once the containers are listed.
+    pub synced: Synced,
+}
+
+/// Containers with a TTL check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Synced {
+    /// These.
+    Named(Vec<String>),
+    /// Those that are essential and have an ECS health check: known once the task definition was read. Where it cannot
+    /// be, every container that reports ECS health: known only once the containers are listed.
     Auto,
+}
+
+impl OwnChecks {
+    /// What the configuration says. With native checks `auto` finds nobody; names stand beside them.
+    pub fn of(config: &Config) -> Self {
+        let native = !config.service.checks.is_empty();
+        let synced = match &config.health_sync.containers {
+            Containers::Named(names) => Synced::Named(names.clone()),
+            Containers::Auto if native => Synced::Named(Vec::new()),
+            Containers::Auto => Synced::Auto,
+        };
+        Self { native, synced }
+    }
 }
 
 /// The machine's constants.
@@ -87,6 +108,10 @@ pub(crate) const WITHDRAW_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) const DEREGISTER_LIMIT: Duration = Duration::from_secs(1);
 /// An update in flight when the sync is stopped gets this long to come back.
 pub(crate) const HUSH_LIMIT: Duration = Duration::from_millis(500);
+/// How long an agent that answers waits to be told of the task definition before it is told of us: the question was put
+/// while it started, and takes 50 to 300 ms. Registering again later costs one write at the servers; waiting longer would
+/// cost each start in a network that has no way to the API.
+pub(crate) const DEFINITION_WAIT: Duration = Duration::from_secs(1);
 /// The agent's restarts never end, and are never further apart than this.
 pub(crate) const AGENT_BACKOFF_MAX: Duration = Duration::from_secs(30);
 
@@ -94,14 +119,9 @@ impl Plan {
     /// Reads the plan out of a checked configuration.
     pub fn new(config: &Config, seed: u64) -> Self {
         let l = &config.lifecycle;
-        let own_checks = match &config.health_sync.containers {
-            _ if !config.service.checks.is_empty() => OwnChecks::Native,
-            Containers::Named(names) => OwnChecks::Synced(names.clone()),
-            Containers::Auto => OwnChecks::Auto,
-        };
         Self {
             inbound: Inbound::of(config),
-            own_checks,
+            own_checks: OwnChecks::of(config),
             native_start_passing: !config.service.checks.is_empty()
                 && config.service.checks.iter().all(starts_passing),
             app_containers: l.app_containers.clone(),
@@ -123,16 +143,22 @@ impl Plan {
         }
     }
 
-    /// Nothing but the app's port tells when this instance can serve, so it is held in maintenance until the port
-    /// accepts. A native check that starts as passing tells nothing before its first run, and would offer the instance
-    /// as soon as Envoy listens.
-    pub fn held_until_port_accepts(&self) -> bool {
-        self.inbound != Inbound::None
-            && match &self.own_checks {
-                OwnChecks::Native => self.native_start_passing,
-                OwnChecks::Synced(names) => names.is_empty(),
-                OwnChecks::Auto => true,
-            }
+    /// Nothing but the app's port tells when this instance can serve, as far as is known. `by_definition`: containers
+    /// that the task definition names, where it decides. A native check that starts as passing tells nothing before
+    /// its first run, and would offer the instance as soon as Envoy listens.
+    pub fn held_until_port_accepts(&self, by_definition: &[String]) -> bool {
+        let synced = match &self.own_checks.synced {
+            Synced::Named(names) => names,
+            Synced::Auto => by_definition,
+        };
+        let told_by_checks =
+            self.own_checks.native && !self.native_start_passing || !synced.is_empty();
+        self.inbound != Inbound::None && !told_by_checks
+    }
+
+    /// Whose health is synced must be found out.
+    pub(crate) fn asks_definition(&self) -> bool {
+        self.own_checks.synced == Synced::Auto
     }
 }
 

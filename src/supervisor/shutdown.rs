@@ -283,7 +283,7 @@ impl Machine {
                 let what = format!("left behind: {}", left.join(", "));
                 self.record(out, timeline::Event::Deadline, Some(what));
             }
-            TimerId::Start | TimerId::Restart(_) => {}
+            TimerId::Start | TimerId::Definition | TimerId::Restart(_) => {}
         }
     }
 

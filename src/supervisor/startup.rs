@@ -1,12 +1,13 @@
 //! Startup, T0 to T2, and the repairs of a running task.
 
+use super::checks::Definition;
 use super::child::Role;
 use super::effect::Effect;
 use super::event::{Event, Source, TaskSeen, TimerId};
 use super::facts::StopCause;
 use super::fsm::Machine;
 use super::phase::Phase;
-use super::plan::{OwnChecks, Plan};
+use super::plan::{DEFINITION_WAIT, Plan};
 use crate::ecs::Status;
 use crate::timeline;
 use std::sync::Arc;
@@ -19,11 +20,13 @@ impl Machine {
         out.push(Effect::WatchTask);
     }
 
-    pub(crate) fn next_in_start(&self) -> Option<Phase> {
+    pub(crate) fn next_in_start(&self, plan: &Plan) -> Option<Phase> {
         let f = &self.facts;
         let next = match self.phase {
             Phase::Reading if f.seen.is_some() => Phase::Enrolling,
-            Phase::Enrolling if f.agent_answers => Phase::Registering,
+            Phase::Enrolling if f.agent_answers && f.definition_is_settled(plan) => {
+                Phase::Registering
+            }
             Phase::Registering if f.registered => Phase::Bootstrapping,
             Phase::Bootstrapping if f.bootstrap_written => Phase::Proxying,
             Phase::Proxying if f.held_latches().next().is_none() => Phase::Serving,
@@ -35,14 +38,18 @@ impl Machine {
     pub(crate) fn enter_in_start(&mut self, plan: &Plan, at: Duration, out: &mut Vec<Effect>) {
         match self.phase {
             Phase::Enrolling => {
-                if let Some(seen) = self.facts.seen.clone() {
-                    out.push(Effect::Identify(seen));
-                }
+                let seen = self.facts.seen.clone();
+                out.extend(seen.clone().map(Effect::Identify));
                 let act = self.agent.start();
                 self.act(Role::Agent, act, out);
+                if plan.asks_definition() {
+                    // Beside the agent's start, which takes longer.
+                    self.facts.definition = Definition::Asked;
+                    out.extend(seen.map(Effect::ReadDefinition));
+                }
             }
             Phase::Registering => {
-                self.facts.held = plan.held_until_port_accepts();
+                self.facts.held = self.facts.held_until_port_accepts(plan);
                 self.register(plan, out);
             }
             Phase::Bootstrapping => out.push(Effect::WriteBootstrap),
@@ -91,6 +98,9 @@ impl Machine {
                 if !self.facts.agent_answers && first && self.facts.stop.is_none() {
                     self.record(out, timeline::Event::AgentReady, None);
                 }
+                if first && !self.facts.agent_answers && !self.facts.definition_is_settled(plan) {
+                    self.arm(TimerId::Definition, at + DEFINITION_WAIT, out);
+                }
                 self.facts.agent_answers = true;
                 if !first && !self.facts.registered && self.facts.stop.is_none() {
                     self.register(plan, out);
@@ -121,10 +131,14 @@ impl Machine {
             }
             Event::AppAccepts if self.facts.app_accepts_at.is_none() => {
                 self.facts.app_accepts_at = Some(at);
+                self.end_hold_if_over(plan, out);
                 // Whether the app brings an ECS health check of its own is told by a read that is younger.
-                if self.facts.stop.is_none() {
+                if self.facts.held && self.facts.stop.is_none() {
                     out.push(Effect::ReadTaskNow);
                 }
+            }
+            Event::DefinitionRead(_) | Event::DefinitionUnread { .. } => {
+                self.on_definition(plan, event, out);
             }
             Event::Offered if !self.facts.offered && self.facts.stop.is_none() => {
                 self.facts.offered = true;
@@ -139,7 +153,7 @@ impl Machine {
         self.facts.stop.is_none() && (Phase::Proxying..=Phase::Serving).contains(&self.phase)
     }
 
-    fn register(&mut self, plan: &Plan, out: &mut Vec<Effect>) {
+    pub(crate) fn register(&mut self, plan: &Plan, out: &mut Vec<Effect>) {
         self.facts.synced = self.facts.wanted_sync(plan);
         let containers = self.facts.synced.clone();
         out.push(Effect::Register { hold: self.facts.held, containers });
@@ -164,6 +178,12 @@ impl Machine {
         } else if anew {
             let why = self.facts.repairing.take();
             self.record(out, timeline::Event::RegistrationRepaired, why);
+        }
+        // A check that is new is critical, whatever its container is.
+        if self.syncing()
+            && let Some(seen) = self.facts.seen.clone()
+        {
+            out.push(Effect::Sync(seen));
         }
         // Also when only a check came along: a registration sweeps out the writes that wait behind it.
         if self.facts.listener_open {
@@ -192,7 +212,6 @@ impl Machine {
     ) {
         self.facts.task_was_running |= seen.task.known_status == Status::Running;
         let stopping = seen.task.is_stopping();
-        let asked_at = seen.asked_at;
         self.facts.seen = Some(seen.clone());
         let misnamed = self.facts.misnamed_apps(plan);
         self.facts.note_trouble(Source::TaskMetadata, misnamed, at);
@@ -203,23 +222,11 @@ impl Machine {
         if self.facts.stop.is_some() {
             return;
         }
-        let wanted = self.facts.wanted_sync(plan);
-        if plan.own_checks == OwnChecks::Auto
-            && self.phase >= Phase::Registering
-            && self.facts.agent_answers
-            && wanted != self.facts.synced
-        {
-            self.register(plan, out);
-        }
+        self.correct_checks(plan, out);
         if self.syncing() {
             out.push(Effect::Sync(seen));
         }
-        let accepts = self.facts.app_accepts_at.is_some_and(|accepts| asked_at >= accepts);
-        if self.facts.held && accepts && self.facts.ready_at.is_some() {
-            self.facts.held = false;
-            out.push(Effect::EndHold);
-            out.push(Effect::WatchOffer);
-        }
+        self.end_hold_if_over(plan, out);
         self.note_app_started(plan, out);
     }
 

@@ -29,6 +29,7 @@ impl Machine {
             pending,
             children: [&self.agent, &self.envoy].map(child_status).to_vec(),
             apps: f.wrapped.iter().map(|(name, app)| app_status(name, *app, self.phase)).collect(),
+            health_sync: f.sync_status(plan),
             problems: f.problems(),
             stop: f.stop.map(|stop| StopStatus {
                 cause: stop.cause.name().to_owned(),

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod ecs;
 pub mod load;
 pub mod mesh;
+pub mod moto;
 pub mod net;
 pub mod parts;
 pub mod scratch;

@@ -14,8 +14,8 @@ fn a_good_configuration_is_summed_up_with_its_stop_budget() {
     assert_eq!(
         run(&document, false),
         (
-            "config ok: service api, port 9090 (tcp), upstreams db on 5432, health of every container that reports \
-             one, datacenter dc1 by 10.0.0.10\n\
+            "config ok: service api, port 9090 (tcp), upstreams db on 5432, health of the essential containers with a \
+             health check, datacenter dc1 by 10.0.0.10\n\
              stop: 21s 500ms of stopTimeout 30s: propagation 5s + dwell 500ms + drain 10s + leave 5s + kill 1s; \
              8s 500ms left for the apps\n"
                 .to_owned(),

@@ -245,3 +245,13 @@ fn the_longest_duration_does_not_overflow_the_stop_budget() {
     let lines = errors_of(&document);
     assert!(lines[0].contains("more than can be counted"), "{lines:?}");
 }
+
+#[test]
+fn native_checks_go_with_any_containers() {
+    let mut document =
+        minimal_with("/service/checks", json!([{"tcp": "127.0.0.1:9090", "interval": "5s"}]));
+    for containers in [json!(["app"]), json!("auto"), json!([])] {
+        document["healthSync"] = json!({"containers": containers});
+        assert!(load_value(&document).is_ok(), "{containers}");
+    }
+}

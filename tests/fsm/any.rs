@@ -1,12 +1,14 @@
 //! Worlds made at random: what can be slow, silent, or wrong in them.
 
 use crate::crew::What;
-use crate::script::{App, Script, ms};
+use crate::script::{App, Script, defined, ms, unread};
 use crate::world::{World, plan};
 use proptest::prelude::*;
 use taskmesh::admin::Request;
 use taskmesh::config::{LeaveOrder, OnBudgetSpent};
-use taskmesh::supervisor::{Event, Inbound, OwnChecks, PeersView, Plan, Role, Source, TimerId};
+use taskmesh::supervisor::{
+    Event, Inbound, OwnChecks, PeersView, Plan, Role, Source, Synced, TimerId,
+};
 
 /// Coarse, so that things often happen at the same moment.
 fn takes(most: u64) -> impl Strategy<Value = u64> {
@@ -18,12 +20,16 @@ fn perhaps(most: u64) -> impl Strategy<Value = Option<u64>> {
     prop_oneof![7 => takes(most).prop_map(Some), 1 => Just(None)]
 }
 
+fn own_checks(native: bool, synced: Synced) -> OwnChecks {
+    OwnChecks { native, synced }
+}
+
 fn any_plan() -> impl Strategy<Value = Plan> {
     let inbound = prop_oneof![Just(Inbound::Http), Just(Inbound::Tcp), Just(Inbound::None)];
     let checks = prop_oneof![
-        Just(OwnChecks::Auto),
-        Just(OwnChecks::Native),
-        Just(OwnChecks::Synced(vec!["a".to_owned()])),
+        2 => Just(own_checks(false, Synced::Auto)),
+        1 => Just(own_checks(true, Synced::Named(Vec::new()))),
+        1 => any::<bool>().prop_map(|native| own_checks(native, Synced::Named(vec!["a".to_owned()]))),
     ];
     let leave = prop_oneof![Just(LeaveOrder::Last), Just(LeaveOrder::First)];
     let spent = prop_oneof![Just(OnBudgetSpent::Stop), Just(OnBudgetSpent::Keep)];
@@ -80,6 +86,15 @@ fn any_peers() -> impl Strategy<Value = Option<(u64, PeersView)>> {
     prop_oneof![6 => (takes(800), view).prop_map(Some), 1 => Just(None)]
 }
 
+/// Early, late, never; some of the apps, all of them, none.
+fn any_definition() -> impl Strategy<Value = Option<(u64, Event)>> {
+    let answer = prop_oneof![
+        3 => prop_oneof![Just(&[][..]), Just(&["a"][..]), Just(&["a", "b"][..])].prop_map(defined),
+        1 => any::<bool>().prop_map(|last| unread("no", last)),
+    ];
+    prop_oneof![6 => (takes(6000), answer).prop_map(Some), 1 => Just(None)]
+}
+
 fn any_script() -> impl Strategy<Value = Script> {
     let apps = prop_oneof![
         Just(Vec::new()),
@@ -92,9 +107,10 @@ fn any_script() -> impl Strategy<Value = Script> {
     let serve = (perhaps(300), perhaps(2000), perhaps(200), takes(600));
     let stop = (perhaps(700), perhaps(2500), perhaps(9000), perhaps(1200));
     let ends = (perhaps(5000), perhaps(4000), 1..20_u64);
-    (apps, spawn, start, serve, stop, any_peers(), ends).prop_map(
-        |(apps, spawn, start, serve, stop, peers, ends)| Script {
+    (apps, any_definition(), spawn, start, serve, stop, any_peers(), ends).prop_map(
+        |(apps, definition, spawn, start, serve, stop, peers, ends)| Script {
             metadata: Some(serve.3),
+            definition,
             spawn: Some(spawn.0),
             spawn_fails: spawn.1,
             answers: start.0,
@@ -145,6 +161,7 @@ fn any_garbage() -> impl Strategy<Value = Event> {
     let app = || "a".to_owned();
     let id = prop_oneof![
         Just(TimerId::Start),
+        Just(TimerId::Definition),
         any_role().prop_map(TimerId::Restart),
         Just(TimerId::Hush),
         Just(TimerId::Withdraw),
@@ -160,6 +177,8 @@ fn any_garbage() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (id, 50..60_u32).prop_map(|(id, generation)| Event::Timer { id, generation }),
         1 => any_role().prop_map(|role| Event::ChildStarted { role, pid: 999 }),
+        1 => Just(defined(&["b"])),
+        1 => Just(unread("what", true)),
         1 => Just(Event::AgentAnswers),
         1 => Just(Event::AgentJoined),
         1 => Just(Event::Registered),

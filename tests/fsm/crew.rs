@@ -133,6 +133,10 @@ impl Crew {
         };
         match effect {
             Effect::WatchTask | Effect::ReadTaskNow => self.ask(now),
+            Effect::ReadDefinition(_) => match &s.definition {
+                Some((t, event)) => after(Some(*t), event.clone()),
+                None => Vec::new(),
+            },
             Effect::StartChild(role) => self.start(now, *role),
             Effect::TermChild(role) => {
                 let time = match role {

@@ -5,12 +5,13 @@
 //! | `script` | how long everything takes, and what goes wrong |
 //! | `crew` | actors and an ECS task that answer effects after known latencies, with scripted faults |
 //! | `world` | runs the machine against them on a virtual clock; what it writes reads like the timeline |
-//! | `startup`, `running`, `stop`, `faults`, `apps`, `status` | scenarios by name, with exact times |
+//! | `startup`, `checks`, `running`, `stop`, `faults`, `apps`, `status` | scenarios by name, with exact times |
 //! | `any`, `random` | worlds made at random, and what must hold in every one of them |
 //! | `paused` | the same crew behind the real actor, on tokio's paused clock |
 
 mod any;
 mod apps;
+mod checks;
 mod crew;
 mod faults;
 mod paused;

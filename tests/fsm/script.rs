@@ -1,7 +1,9 @@
 //! How long everything takes in a scenario, and what its apps are like.
 
+use std::sync::Arc;
 use std::time::Duration;
-use taskmesh::supervisor::{PeersView, Role};
+use taskmesh::ecs::{DefinedContainer, TaskDefinition};
+use taskmesh::supervisor::{Event, PeersView, Role};
 
 pub(crate) fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -12,6 +14,8 @@ pub(crate) fn ms(n: u64) -> Duration {
 pub(crate) struct Script {
     /// A read of the metadata; `None`: every read fails, 1 ms after it began.
     pub(crate) metadata: Option<u64>,
+    /// What comes of asking for the task definition.
+    pub(crate) definition: Option<(u64, Event)>,
     pub(crate) spawn: Option<u64>,
     /// Such a child cannot be spawned; `true`: trying again cannot help.
     pub(crate) spawn_fails: Option<(Role, bool)>,
@@ -43,6 +47,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             metadata: Some(5),
+            definition: Some((1, unread("no task role", true))),
             spawn: Some(1),
             spawn_fails: None,
             answers: Some(100),
@@ -65,6 +70,24 @@ impl Default for Script {
             apps: vec![App::new("app")],
         }
     }
+}
+
+/// The task definition, with these containers essential and with a health check, as we ourselves are; and one with a
+/// health check that is not essential.
+pub(crate) fn defined(names: &[&str]) -> Event {
+    let container = |name: &str, essential| DefinedContainer {
+        name: name.to_owned(),
+        essential,
+        health_check: true,
+        routes_logs: false,
+    };
+    let mut containers = vec![container("taskmesh", true), container("side", false)];
+    containers.extend(names.iter().map(|name| container(name, true)));
+    Event::DefinitionRead(Arc::new(TaskDefinition { containers }))
+}
+
+pub(crate) fn unread(why: &str, last: bool) -> Event {
+    Event::DefinitionUnread { why: why.to_owned(), last }
 }
 
 /// An app container.

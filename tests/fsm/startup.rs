@@ -3,7 +3,7 @@
 use crate::crew::What;
 use crate::script::{App, Change, Script, ms};
 use crate::world::{World, plan};
-use taskmesh::supervisor::{Effect, Event, Inbound, OwnChecks, Phase, Plan, Role};
+use taskmesh::supervisor::{Effect, Event, Inbound, OwnChecks, Phase, Plan, Role, Synced};
 
 #[test]
 fn a_task_starts_and_is_offered() {
@@ -15,6 +15,7 @@ fn a_task_starts_and_is_offered() {
             (0, "> watch task"),
             (5, "> identify"),
             (5, "> start consul"),
+            (5, "> read definition"),
             (106, "agent-ready"),
             (106, "> register held []"),
             (116, "registered"),
@@ -40,7 +41,7 @@ fn a_task_starts_and_is_offered() {
 
 #[test]
 fn with_a_health_check_of_its_own_there_is_no_hold() {
-    let own_checks = OwnChecks::Synced(vec!["app".to_owned()]);
+    let own_checks = OwnChecks { native: false, synced: Synced::Named(vec!["app".to_owned()]) };
     let plan = Plan { own_checks, ..plan(Inbound::Http) };
     let world = World::of(plan, Script::default()).until(2000);
     assert_eq!(world.when("> register [app]"), Some(106));
@@ -48,9 +49,14 @@ fn with_a_health_check_of_its_own_there_is_no_hold() {
     assert_eq!((world.when("> probe app"), world.when("> end hold")), (None, None));
 }
 
+fn native(synced: &[&str]) -> OwnChecks {
+    let synced = synced.iter().map(|&name| name.to_owned()).collect();
+    OwnChecks { native: true, synced: Synced::Named(synced) }
+}
+
 #[test]
 fn native_checks_need_no_hold_and_no_sync() {
-    let plan = Plan { own_checks: OwnChecks::Native, ..plan(Inbound::Http) };
+    let plan = Plan { own_checks: native(&[]), ..plan(Inbound::Http) };
     let world = World::of(plan, Script::default()).until(2000);
     assert_eq!(world.when("> register []"), Some(106));
     assert_eq!(world.when("> probe app"), None);
@@ -58,7 +64,7 @@ fn native_checks_need_no_hold_and_no_sync() {
 
 #[test]
 fn native_checks_that_start_as_good_need_the_hold() {
-    let own_checks = OwnChecks::Native;
+    let own_checks = native(&[]);
     let plan = Plan { own_checks, native_start_passing: true, ..plan(Inbound::Http) };
     let world =
         World::of(plan, Script { app_accepts: Some(3000), ..Script::default() }).until(5000);
@@ -87,6 +93,14 @@ fn which_native_checks_start_as_good() {
     ] {
         assert_eq!(starts_as_good(checks), expected, "{checks}");
     }
+}
+
+#[test]
+fn native_checks_and_named_containers_go_together() {
+    let plan = Plan { own_checks: native(&["app"]), ..plan(Inbound::Http) };
+    let world = World::of(plan, Script::default()).until(2000);
+    assert_eq!(world.when("> register [app]"), Some(106));
+    assert_eq!((world.when("> probe app"), world.when("> read definition")), (None, None));
 }
 
 #[test]

@@ -259,6 +259,7 @@ fn words(effect: &Effect) -> Option<String> {
         Effect::WatchTask => "> watch task".to_owned(),
         Effect::ReadTaskNow => "> read task".to_owned(),
         Effect::Identify(_) => "> identify".to_owned(),
+        Effect::ReadDefinition(_) => "> read definition".to_owned(),
         Effect::StartChild(role) => child("start", role),
         Effect::TermChild(role) => child("term", role),
         Effect::KillChild(role) => child("kill", role),

@@ -3,6 +3,7 @@
 
 mod acl;
 mod agent;
+mod auto;
 mod faults;
 mod health;
 mod offer;

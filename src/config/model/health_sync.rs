@@ -11,8 +11,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HealthSync {
-    /// Container names, or `"auto"`: every container of the task that reports ECS health, but our own and the
-    /// ones that ECS injects.
+    /// Container names, or `"auto"`: the containers that are essential and have an ECS health check, but our own and
+    /// the ones that ECS injects; none if the service has `checks` of its own. Names stand beside such checks.
+    ///
+    /// Which containers are essential stands only in the task definition, so `auto` needs a way to the ECS API and a
+    /// task role with `{"Effect": "Allow", "Action": "ecs:DescribeTaskDefinition", "Resource": "*"}`. Otherwise it falls
+    /// back to every container that reports ECS health, and the log and `/v1/status` say so and why.
     pub containers: Containers,
     /// TTL of the checks; refreshed at a third of it, so a dead or hung supervisor cannot leave a check passing.
     #[serde(with = "humantime_serde")]
