@@ -6,7 +6,7 @@ use super::error::{ConfigError, ConfigErrors, Finding};
 use super::legacy;
 use super::model::Config;
 use super::path::Path;
-use super::{json, schema, schema_check};
+use super::{EDITORS_KEY, json, schema, schema_check};
 use serde_json::{Map, Value, json};
 use serde_path_to_error::Segment;
 use std::path::PathBuf;
@@ -28,6 +28,35 @@ pub struct Loaded {
     pub config: Config,
     /// What was accepted, but is probably not what the user wants. One sentence each.
     pub warnings: Vec<String>,
+    /// Which source gave which values; what none gave is a default.
+    pub given: Vec<Given>,
+}
+
+/// What one source gave.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Given {
+    /// The file, or the environment variable.
+    pub source: String,
+    /// Paths in that source's own terms, two levels deep (`consul.retryJoin`), sorted.
+    pub keys: Vec<String>,
+}
+
+impl Given {
+    fn new(source: &str, document: &Value) -> Self {
+        let mut keys = Vec::new();
+        for (section, value) in document.as_object().into_iter().flatten() {
+            let at = Path::default().key(section);
+            match value.as_object().filter(|inner| !inner.is_empty()) {
+                Some(inner) => {
+                    let given = inner.iter().filter(|(_, value)| !value.is_null());
+                    keys.extend(given.map(|(key, _)| at.key(key).to_string()));
+                }
+                None if value.is_null() || section == EDITORS_KEY => {}
+                None => keys.push(at.to_string()),
+            }
+        }
+        Self { source: source.to_owned(), keys }
+    }
 }
 
 /// Reads and checks the configuration: `--config`, else `TASKMESH_CONFIG_JSON`; `CONSUL_ECS_CONFIG_JSON` (consul-ecs
@@ -45,19 +74,27 @@ pub fn load(sources: &Sources, env: &dyn Env) -> Result<Loaded, ConfigErrors> {
             format!("none is given: use --config FILE, or set {VARIABLE}"),
         );
     }
-    let own = own.and_then(|(name, text)| report.parse(&name, &text));
-    let theirs = theirs.and_then(|text| report.parse(legacy::VARIABLE, &text));
+    let mut given = Vec::new();
+    let mut parse = |name: &str, text: &str| {
+        let document = report.parse(name, text)?;
+        given.push(Given::new(name, &document));
+        Some(document)
+    };
+    let own = own.and_then(|(name, text)| parse(&name, &text));
+    let theirs = theirs.and_then(|text| parse(legacy::VARIABLE, &text));
     if !report.errors.is_empty() {
         return Err(report.into_errors());
     }
-    let schema = schema().to_value();
+    let schema = schema();
     let mut document = own.unwrap_or_else(|| json!({}));
     if let Some(theirs) = theirs {
-        let translated = legacy::translate(theirs, |section| keys_of(&schema, section));
+        let translated = legacy::translate(theirs, |section| keys_of(schema, section));
         report.fill(&mut document, translated);
     }
-    match report.judge(&schema, document) {
-        Some(config) if report.is_clean() => Ok(Loaded { config, warnings: report.warnings }),
+    match report.judge(schema, document) {
+        Some(config) if report.is_clean() => {
+            Ok(Loaded { config, warnings: report.warnings, given })
+        }
         _ => Err(report.into_errors()),
     }
 }
@@ -175,6 +212,10 @@ impl Report {
     /// Checks the document as a whole. `None`: it could not even be decoded.
     fn judge(&mut self, schema: &Value, mut document: Value) -> Option<Config> {
         self.findings.extend(schema_check::check(schema, &document));
+        if let Some(document) = document.as_object_mut() {
+            // Judged with the rest, but it says nothing to us.
+            document.remove(EDITORS_KEY);
+        }
         let mut spoiled: Vec<Path> =
             self.findings.iter().filter_map(|finding| finding.spoils.clone()).collect();
         let config = match serde_path_to_error::deserialize(&document) {

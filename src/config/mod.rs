@@ -11,11 +11,13 @@
 //! | `secret` | a reference to the secret itself, when it is needed |
 //! | `pem` | whether a text can be a certificate or a key |
 //! | `show` | `taskmesh check-config` and `taskmesh schema` |
+//! | `hide` | what looks like a secret, before anything is printed |
 //! | `env`, `path`, `error` | what the others share |
 
 mod check;
 mod env;
 mod error;
+pub(crate) mod hide;
 mod json;
 mod legacy;
 mod load;
@@ -27,18 +29,37 @@ mod secret;
 mod show;
 mod suggest;
 
+pub(crate) use check::times::left_for_apps;
 pub use env::{Env, ProcessEnv};
 pub use error::{ConfigError, ConfigErrors};
-pub use load::{Loaded, Sources, VARIABLE, load};
+pub use load::{Given, Loaded, Sources, VARIABLE, load};
 pub use model::*;
 pub use pem::{Pem, PemError};
 pub use secret::SecretError;
+pub(crate) use show::show;
 pub use show::{cli_check, schema_text};
 pub(crate) use suggest::nearest;
 
 use schemars::Schema;
+use serde_json::Value;
+use std::sync::LazyLock;
 
-/// The JSON schema of [`Config`], generated from the structs.
-pub(crate) fn schema() -> Schema {
-    schemars::schema_for!(Config)
+/// The key by which a document tells an editor its schema. Ours alone: a v0.4.3 document has no such key.
+const EDITORS_KEY: &str = "$schema";
+
+/// The JSON schema of [`Config`], generated from the structs once in a process.
+pub(crate) fn schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| generate().to_value());
+    &SCHEMA
+}
+
+fn generate() -> Schema {
+    let mut schema = schemars::schema_for!(Config);
+    schema.insert("title".to_owned(), "taskmesh configuration".into());
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        let description = "Where this schema is, for editors; taskmesh itself ignores it.";
+        let editors = serde_json::json!({ "type": "string", "description": description });
+        properties.insert(EDITORS_KEY.to_owned(), editors);
+    }
+    schema
 }

@@ -22,7 +22,7 @@ pub fn cli_check(sources: &Sources, print: bool, env: &dyn Env) -> (String, u8) 
 
 /// The JSON schema of the configuration, as `taskmesh schema` prints it and `config/schema.json` holds it.
 pub fn schema_text() -> String {
-    format!("{:#}\n", schema().to_value())
+    format!("{:#}\n", schema())
 }
 
 fn accepted(loaded: &Loaded, print: bool) -> String {
@@ -97,6 +97,7 @@ fn summary(config: &Config) -> String {
     format!("service {service}, {port}, {upstreams}, {sync}, datacenter {datacenter} by {join}")
 }
 
-fn show(duration: std::time::Duration) -> String {
+/// A duration as a configuration writes it.
+pub(crate) fn show(duration: std::time::Duration) -> String {
     humantime::format_duration(duration).to_string()
 }

@@ -29,7 +29,7 @@ fn the_printed_configuration_is_accepted_again_and_means_the_same() {
     let (output, code) = run(&minimal(), true);
     assert_eq!(code, 0);
     let printed = &output[output.find("\n{").unwrap()..];
-    assert_eq!(load_text(printed).unwrap(), load_value(&minimal()).unwrap());
+    assert_eq!(load_text(printed).unwrap().config, load_value(&minimal()).unwrap().config);
 }
 
 #[test]

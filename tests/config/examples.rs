@@ -70,3 +70,92 @@ fn the_defaults_of_the_full_example_are_the_defaults() {
         (least.lifecycle, least.health_sync, least.envoy, least.restart, least.admin, least.log)
     );
 }
+
+/// Every schema of a property, with its path.
+fn properties(schema: &Value) -> Vec<(String, Value)> {
+    let definitions = schema["$defs"].as_object().unwrap().iter();
+    let definitions = definitions.map(|(name, schema)| (name.as_str(), schema));
+    definitions
+        .chain([("", schema)])
+        .flat_map(|(name, schema)| {
+            let required: Vec<String> =
+                serde_json::from_value(schema["required"].clone()).unwrap_or_default();
+            let all = schema["properties"].as_object().cloned().unwrap_or_default();
+            all.into_iter().map(move |(key, mut property)| {
+                property["required"] = json!(required.contains(&key));
+                (format!("{name}.{key}"), property)
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn an_editor_finds_words_for_every_property_and_every_default() {
+    let schema: Value = serde_json::from_str(&schema_text()).unwrap();
+    let all = properties(&schema);
+    assert!(all.len() > 100, "{}", all.len());
+    for (path, property) in all {
+        let description = property["description"].as_str().unwrap_or_default();
+        assert!(description.len() > 3, "{path}: {property}");
+        let has_default = property.get("default").is_some();
+        if path != ".$schema" {
+            assert_ne!(property["required"] == true, has_default, "{path}: {property}");
+        }
+    }
+    assert_eq!(schema["title"], "taskmesh configuration");
+    assert_eq!(schema.get("$id"), None, "it would point to where nothing is published");
+}
+
+#[test]
+fn an_editor_finds_the_words_of_every_choice() {
+    let schema: Value = serde_json::from_str(&schema_text()).unwrap();
+    let words = |name: &str| -> Vec<String> {
+        let choice = &schema["$defs"][name];
+        let described = choice["oneOf"].as_array().into_iter().flatten();
+        let mut words: Vec<_> = described.map(|one| one["const"].clone()).collect();
+        words.extend(choice["enum"].as_array().into_iter().flatten().cloned());
+        words.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(words("LogLevel"), ["error", "warn", "info", "debug", "trace"]);
+    assert_eq!(words("LogFormat"), ["json", "text"]);
+    assert_eq!(words("LeaveOrder"), ["last", "first"]);
+    assert_eq!(words("OnBudgetSpent"), ["stop", "keep"]);
+    assert_eq!(words("AclDownPolicy"), ["allow", "deny", "extend-cache", "async-cache"]);
+    assert_eq!(words("MeshGatewayMode"), ["none", "local", "remote"]);
+    assert_eq!(words("DestinationType"), ["service", "prepared_query"]);
+    for (path, property) in properties(&schema) {
+        if let Some(target) = property["$ref"].as_str() {
+            let target = schema.pointer(target.trim_start_matches('#'));
+            assert!(target.is_some(), "{path}: {property}");
+        }
+    }
+}
+
+#[test]
+fn every_example_of_ours_tells_an_editor_its_schema() {
+    for file in examples().into_iter().filter(|file| !is_legacy(file)) {
+        let document: Value =
+            serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let schema = document["$schema"].as_str().unwrap_or_else(|| panic!("{file:?}"));
+        assert_eq!(file.parent().unwrap().join(schema).file_name().unwrap(), "schema.json");
+        assert!(file.parent().unwrap().join(schema).exists(), "{file:?}");
+    }
+}
+
+#[test]
+fn the_editors_key_is_taken_at_the_top_and_says_nothing() {
+    let plain = load_value(&minimal()).unwrap();
+    let with_key = load_value(&minimal_with("/$schema", json!("./schema.json"))).unwrap();
+    assert_eq!(plain, with_key);
+    for (pointer, value, line) in [
+        ("/$schema", json!(1), "$schema: must be a string, not 1"),
+        ("/service/$schema", json!("x"), "service.$schema: unknown key; did you mean \"$schema\"?"),
+    ] {
+        let lines = errors_of(&minimal_with(pointer, value));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with(line.split(';').next().unwrap()), "{lines:?}");
+    }
+    let ours = json!({"consul": {"retryJoin": ["10.0.0.10"]}});
+    let theirs = json!({"$schema": "x", "service": {"port": 80}});
+    assert!(with_legacy(&ours, &theirs).is_err());
+}

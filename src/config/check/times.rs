@@ -141,7 +141,7 @@ pub(in crate::config) fn parts(config: &Config) -> String {
 }
 
 /// What is left of `stopTimeout` for the apps themselves, when every other step takes as long as it may.
-pub(in crate::config) fn left_for_apps(config: &Config) -> Duration {
+pub(crate) fn left_for_apps(config: &Config) -> Duration {
     let told = &config.lifecycle.propagation;
     let needed = budget(config, told.dwell.max(told.min_delay)).unwrap_or(Duration::MAX);
     config.lifecycle.stop_timeout.saturating_sub(needed)

@@ -35,25 +35,34 @@ impl Default for Proxy {
 /// One upstream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct Upstream {
+    /// What `destinationName` names. Default: a service.
     #[serde(default)]
     pub destination_type: Option<DestinationType>,
+    /// The service, or the prepared query, that is called.
     pub destination_name: String,
+    /// Consul Enterprise: its namespace. Default: ours.
     #[serde(default)]
     pub destination_namespace: Option<String>,
+    /// Consul Enterprise: its partition. Default: ours.
     #[serde(default)]
     pub destination_partition: Option<String>,
+    /// The cluster peering through which it is reached.
     #[serde(default)]
     pub destination_peer: Option<String>,
+    /// The datacenter that it is in. Default: ours.
     #[serde(default)]
     pub datacenter: Option<String>,
+    /// IP address on which Envoy listens for it. Default 127.0.0.1.
     #[serde(default)]
     pub local_bind_address: Option<String>,
+    /// Port on which Envoy listens for it: the app calls this one.
     #[schemars(range(min = 1))]
     pub local_bind_port: u16,
+    /// Opaque upstream config, as Consul takes it (`protocol`, `connect_timeout_ms`, ...).
     #[serde(default)]
     pub config: serde_json::Map<String, serde_json::Value>,
+    /// Mesh gateway mode for this upstream. Default: the proxy's.
     #[serde(default)]
     pub mesh_gateway: Option<MeshGateway>,
 }
@@ -98,13 +107,16 @@ pub struct Expose {
 /// One exposed path.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[allow(missing_docs)]
 pub struct ExposePath {
+    /// Port on which Envoy listens for it, without mTLS.
     #[schemars(range(min = 1))]
     pub listener_port: u16,
+    /// The path, as in `/metrics`.
     pub path: String,
+    /// Port of the app that serves it.
     #[schemars(range(min = 1))]
     pub local_path_port: u16,
+    /// `http` or `http2`. Consul's default is `http`.
     #[serde(default)]
     pub protocol: Option<String>,
 }
