@@ -3,6 +3,7 @@
 //! Parsing needs no runtime, so `main` can decide `healthcheck` and `app` before it sets one up.
 
 use crate::config::Sources;
+use crate::consul::{self, Version};
 use crate::{exit, healthcheck, timeline, wrapper};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -61,6 +62,20 @@ pub struct CheckConfigArgs {
     /// Also print the effective configuration, defaults included.
     #[arg(long)]
     pub print: bool,
+    /// Print what `run` would do: agent config, registrations, command lines, stop. No secret is shown.
+    #[arg(long, conflicts_with = "print")]
+    pub explain: bool,
+    /// With --explain: one JSON object instead of text.
+    #[arg(long, requires = "explain")]
+    pub json: bool,
+    /// With --explain: for this version of Consul, instead of what `consul version` says.
+    #[arg(long, requires = "explain", value_name = "X.Y.Z", value_parser = consul_version)]
+    pub consul_version: Option<Version>,
+}
+
+fn consul_version(text: &str) -> Result<Version, String> {
+    consul::parse_version(&format!("Consul v{text}"))
+        .ok_or_else(|| "not a version; write 1.8.7".to_owned())
 }
 
 /// The command line asks for nothing to be run: help or version was wanted, or the arguments are wrong.
@@ -108,6 +123,9 @@ mod tests {
             ("taskmesh app --wait-timeout 5s --no-wait -- sleep 1", 64),
             ("taskmesh healthcheck --admin here", 64),
             ("taskmesh timeline a.json --svg --html", 64),
+            ("taskmesh check-config --json", 64),
+            ("taskmesh check-config --explain --print", 64),
+            ("taskmesh check-config --explain --consul-version newest", 64),
         ] {
             let nothing = parsed(line).unwrap_err();
             assert_eq!(nothing.code, code, "{line}: {}", nothing.text);

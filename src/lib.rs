@@ -7,6 +7,7 @@
 //! | [`consul`], [`ecs`], [`envoy`] | one protocol each, nothing of the timeline |
 //! | [`config`] | what a user writes, checked before anything starts |
 //! | `agent_text` | what must be known of HCL and JSON that users write for the agent: variables, keys, secrets |
+//! | [`explain`] | what `run` would do with a configuration, told without doing it |
 //! | [`admin`], [`wrapper`], [`healthcheck`] | the loopback API and the two commands that use it |
 //! | [`process`], [`logging`] | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
@@ -23,6 +24,7 @@ pub mod consul;
 pub mod ecs;
 pub mod envoy;
 pub mod exit;
+pub mod explain;
 pub mod healthcheck;
 pub mod logging;
 pub mod own_copy;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use taskmesh::cli::{self, Mode};
 use taskmesh::config::{self, ProcessEnv};
+use taskmesh::explain::{self, Wish};
 use taskmesh::{app, exit, healthcheck, timeline, wrapper};
 
 fn main() -> ExitCode {
@@ -24,7 +25,13 @@ fn main() -> ExitCode {
         Mode::Status(args) => healthcheck::status(&args),
         Mode::Timeline(args) => timeline::render::cli(&args),
         Mode::CheckConfig(args) => {
-            let (text, code) = config::cli_check(&args.source.into(), args.print, &ProcessEnv);
+            let sources = args.source.into();
+            let (text, code) = if args.explain {
+                let wish = Wish { json: args.json, consul_version: args.consul_version };
+                explain::run(&sources, wish, &ProcessEnv)
+            } else {
+                config::cli_check(&sources, args.print, &ProcessEnv)
+            };
             if code == exit::OK {
                 print!("{text}");
             } else {

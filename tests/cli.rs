@@ -1,5 +1,12 @@
 //! The binary's own promises: exit codes, and that nothing is started before the configuration is right.
 
+#[path = "cli/explain.rs"]
+mod explain;
+#[path = "cli/explained_run.rs"]
+mod explained_run;
+#[path = "cli/recorder.rs"]
+mod recorder;
+
 use std::process::{Command, Output};
 
 /// Runs the binary with no environment but what is given.

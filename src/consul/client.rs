@@ -225,14 +225,8 @@ impl Client {
     /// All of [`Error`].
     pub async fn register_check(&self, check: &CheckDefinition) -> Result<()> {
         const CALL: &str = "agent/check/register";
-        let undecodable = |why: String| Error::Decode { call: CALL, why };
-        let mut body = serde_json::to_value(check).map_err(|e| undecodable(e.to_string()))?;
-        // A check by itself calls its ID `ID`; within a service's registration it is `CheckID`.
-        if let Some(object) = body.as_object_mut()
-            && let Some(id) = object.remove("CheckID")
-        {
-            object.insert("ID".to_owned(), id);
-        }
+        let body =
+            check.alone().map_err(|error| Error::Decode { call: CALL, why: error.to_string() })?;
         self.done(CALL, self.request(Method::PUT, CALL, None).json(&body)).await
     }
 

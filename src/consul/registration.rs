@@ -197,6 +197,21 @@ impl CheckDefinition {
         }
     }
 
+    /// Body of `PUT /v1/agent/check/register`, where a check calls its ID `ID`; within a service's registration it is
+    /// `CheckID`.
+    ///
+    /// # Errors
+    /// None that is known: every field is plain text, a number or a boolean.
+    pub fn alone(&self) -> serde_json::Result<serde_json::Value> {
+        let mut body = serde_json::to_value(self)?;
+        if let Some(object) = body.as_object_mut()
+            && let Some(id) = object.remove("CheckID")
+        {
+            object.insert("ID".to_owned(), id);
+        }
+        Ok(body)
+    }
+
     /// Its first status, until the agent has run it.
     #[must_use]
     pub fn started_as(self, status: CheckStatus) -> Self {
