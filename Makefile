@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt deny release clean-testbed
+.PHONY: help setup demo test lint fmt deny fuzz release clean-testbed
 
 PYTHON ?= python3
+FUZZ_SECONDS ?= 60
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +32,9 @@ fmt: ## format the code
 deny: ## licences, duplicates and sources of all dependencies
 	@$(PYTHON) scripts/setup.py deny
 	@$(PYTHON) scripts/exec.py sh -c '"$${CARGO_DENY:-cargo-deny}" --locked check bans licenses sources'
+
+fuzz: ## fuzz configuration and task metadata (FUZZ_SECONDS=60 each; needs a C++ compiler)
+	@$(PYTHON) scripts/fuzz.py $(FUZZ_SECONDS)
 
 release: ## what ships: target/TARGET/release/taskmesh, static where possible (6 minutes)
 	@$(PYTHON) scripts/setup.py envoy

@@ -4,6 +4,7 @@ mod agent;
 mod check_config;
 mod errors;
 mod examples;
+mod fuzzed;
 mod legacy;
 mod properties;
 mod rules;
