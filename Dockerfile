@@ -17,7 +17,7 @@ WORKDIR /src
 COPY . .
 # On Alpine the host target is musl, and the binary is static.
 RUN cargo build --locked --release -p taskmesh \
- && mkdir -p /out/bin /out/data \
+ && mkdir -p /out/bin /out/consul/data \
  && cp target/release/taskmesh /out/bin/taskmesh
 
 FROM ${CONSUL_IMAGE} AS consul
@@ -29,8 +29,9 @@ COPY --from=build /out/bin/taskmesh /usr/local/bin/taskmesh
 # An ECS volume that is mounted at a VOLUME's path is filled from the image, with its owner. So a volume at /taskmesh,
 # mounted in the app's container too, carries the static binary there: `/taskmesh/taskmesh app -- CMD`.
 COPY --from=build --chown=65532:65532 /out/bin /taskmesh
-COPY --from=build --chown=65532:65532 /out/data /consul/data
-VOLUME ["/taskmesh", "/consul/data"]
+# /consul as well: there the entry points of apps look that were made for consul-ecs 0.4.3 (its bootstrapDir).
+COPY --from=build --chown=65532:65532 /out/consul /consul
+VOLUME ["/taskmesh", "/consul", "/consul/data"]
 USER 65532:65532
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/taskmesh"]

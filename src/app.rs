@@ -139,17 +139,8 @@ impl App {
                     config.service.partition.as_deref(),
                 );
         let listener = admin::bind(config.admin.listen).await.map_err(BuildError::Listen)?;
-        if let Some(dir) = &config.lifecycle.app_bin_dir {
-            // Not fatal: the apps may have the binary from elsewhere, and say so themselves if not.
-            match own_copy::copy_into(dir) {
-                Ok(path) => {
-                    tracing::info!(path = %path.display(), "binary for the apps is in place")
-                }
-                Err(e) => {
-                    tracing::error!(dir = %dir.display(), error = %e, "lifecycle.appBinDir: cannot copy the binary there");
-                }
-            }
-        }
+        // After the admin listener: a wrapper that was started from the copy always finds it bound.
+        put_copies(&config);
         let (private_dir, temporary) = make_private_dir(config.envoy.config_dir.as_deref())?;
         let config = Arc::new(config);
         let site = Site {
@@ -252,6 +243,25 @@ impl Running {
             tracing::debug!(error = %e, "the private folder stays");
         }
         Finished { code, timeline }
+    }
+}
+
+/// Puts our binary where the apps look for it. Not fatal: they may have it from elsewhere, or need none, and say so
+/// themselves if they do.
+fn put_copies(config: &Config) {
+    let lifecycle = &config.lifecycle;
+    for (key, dir, name) in [
+        ("lifecycle.appBinDir", &lifecycle.app_bin_dir, own_copy::NAME),
+        ("lifecycle.consulEcsDir", &lifecycle.consul_ecs_dir, own_copy::CONSUL_ECS),
+    ] {
+        let Some(dir) = dir else { continue };
+        match own_copy::copy_into(dir, name) {
+            Ok(path) => tracing::info!(path = %path.display(), "binary for the apps is in place"),
+            Err(e) => tracing::warn!(
+                dir = %dir.display(), error = %e,
+                "{key}: cannot put `{name}` there; only apps whose entry point is there need it"
+            ),
+        }
     }
 }
 

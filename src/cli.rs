@@ -4,10 +4,11 @@
 
 use crate::config::Sources;
 use crate::consul::{self, Version};
-use crate::{exit, healthcheck, timeline, wrapper};
+use crate::consul_ecs::{self, Asked};
+use crate::{exit, healthcheck, own_copy, timeline, wrapper};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One helper container that puts an AWS ECS task on a Consul service mesh.
 #[derive(Debug, Parser)]
@@ -87,11 +88,22 @@ pub struct NothingToRun {
     pub code: u8,
 }
 
-/// Parses the command line, the program's own name first.
+/// Parses the command line, the program's own name first. Under the name `consul-ecs` it is that of consul-ecs 0.4.3:
+/// see [`crate::consul_ecs`].
 ///
 /// # Errors
 /// Help or version, for standard output, with code 0; wrong arguments, for standard error, with code 64.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, NothingToRun> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let name = args.first().and_then(|name| Path::new(name).file_name());
+    if name.is_some_and(|name| name == own_copy::CONSUL_ECS) {
+        let rest = args.split_off(1);
+        match consul_ecs::translate(rest) {
+            Ok(Asked::App(ours)) => args.extend(ours),
+            Ok(Asked::Print(text)) => return Err(NothingToRun { text, code: exit::OK }),
+            Err(text) => return Err(NothingToRun { text, code: exit::USAGE }),
+        }
+    }
     Cli::try_parse_from(args).map_err(|error| NothingToRun {
         text: error.to_string(),
         // Not clap's own 2: 64 is the same for wrong arguments and a wrong configuration.
@@ -156,6 +168,25 @@ mod tests {
         let cli = parsed("taskmesh app -- app").unwrap();
         let Mode::App(app) = cli.mode else { panic!("{cli:?}") };
         assert_eq!(app.stop_delay_max, Duration::from_secs(15));
+    }
+
+    #[test]
+    fn under_the_name_of_consul_ecs_its_wrapper_is_ours() {
+        let cli = parsed("/consul/consul-ecs app-entrypoint -shutdown-delay 1m30s -- app -x");
+        let Mode::App(app) = cli.unwrap().mode else { panic!() };
+        assert_eq!(app.stop_delay_min, Duration::from_secs(90));
+        assert!(app.start_alone);
+        assert_eq!(app.command, ["app", "-x"]);
+        for (line, code) in [
+            ("consul-ecs version", 0),
+            ("consul-ecs help", 0),
+            ("/consul/consul-ecs mesh-init", 64),
+            ("consul-ecs run", 64),
+            ("consul-ecs", 64),
+        ] {
+            assert_eq!(parsed(line).unwrap_err().code, code, "{line}");
+        }
+        assert!(parsed("taskmesh app-entrypoint -- app").is_err(), "only under that name");
     }
 
     #[test]

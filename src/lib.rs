@@ -13,6 +13,7 @@
 //! | [`timeline`] | the record of what happened when, and its pictures |
 //! | `wire`, [`private`] | what the protocols share: bounded HTTP exchanges; files that only we may read |
 //! | [`own_copy`] | our binary, for the wrapped apps |
+//! | [`consul_ecs`] | the command line of consul-ecs 0.4.3's app wrapper |
 
 pub mod actors;
 pub mod admin;
@@ -21,6 +22,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod consul;
+pub mod consul_ecs;
 pub mod ecs;
 pub mod envoy;
 pub mod exit;

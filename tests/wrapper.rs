@@ -1,5 +1,7 @@
 //! `taskmesh app`, `healthcheck` and `status` as processes, with the test as the supervisor.
 
+#[path = "wrapper/consul_ecs.rs"]
+mod consul_ecs;
 mod fake_supervisor;
 
 use fake_supervisor::{LONG, Supervisor, released, running, waiting_for};
@@ -15,6 +17,11 @@ use tokio::time::{Instant, sleep};
 /// A running `taskmesh app`, killed with the test.
 struct App(Child);
 
+/// A shell that says `up`, and what it got, and ends with 7; by itself after 20 s or a little more.
+const TRAPPING: &str = "trap 'echo TERM; exit 7' TERM; trap 'echo HUP' HUP; \
+    trap 'echo QUIT; exit 8' QUIT; echo up; \
+    for i in $(seq 1000); do sleep 0.02; done";
+
 struct Ended {
     code: i32,
     out: String,
@@ -23,11 +30,13 @@ struct Ended {
 
 impl App {
     fn start(admin: SocketAddr, options: &[&str], command: &[&str]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_taskmesh"))
-            .args(["app", "--container", "app"])
-            .args(options)
-            .arg("--")
-            .args(command)
+        let mut program = Command::new(env!("CARGO_BIN_EXE_taskmesh"));
+        program.args(["app", "--container", "app"]).args(options).arg("--").args(command);
+        Self::spawn(program, admin)
+    }
+
+    fn spawn(mut program: Command, admin: SocketAddr) -> Self {
+        let child = program
             .env("TASKMESH_ADMIN", admin.to_string())
             .env_remove("ECS_CONTAINER_METADATA_URI_V4")
             // A folder on PATH that may not be searched makes a missing command "not executable", as in a shell.
@@ -40,12 +49,8 @@ impl App {
         Self(child)
     }
 
-    /// A shell that says `up`, and what it got, and ends with 7; by itself after 20 s or a little more.
     fn trapping(admin: SocketAddr, options: &[&str]) -> Self {
-        const SCRIPT: &str = "trap 'echo TERM; exit 7' TERM; trap 'echo HUP' HUP; \
-            trap 'echo QUIT; exit 8' QUIT; echo up; \
-            for i in $(seq 1000); do sleep 0.02; done";
-        Self::start(admin, options, &["sh", "-c", SCRIPT])
+        Self::start(admin, options, &["sh", "-c", TRAPPING])
     }
 
     fn signal(&self, signal: Signal) {
@@ -180,6 +185,24 @@ async fn the_delay_has_a_limit() {
 }
 
 #[tokio::test]
+async fn the_least_delay_holds_beyond_the_release_and_beyond_the_limit() {
+    let mut s = Supervisor::start(8).await;
+    let options = ["--stop-delay-min", "700ms", "--stop-delay-max", "1ms"];
+    let mut app = up(&mut s, &options).await;
+    let told = Instant::now();
+    app.signal(Signal::SIGTERM);
+    assert_eq!(s.next().await, term());
+    s.publish(released(false));
+    sleep(Duration::from_millis(200)).await;
+    assert!(!app.ended(), "released, but the least delay is not over");
+    assert_eq!(s.next().await, exited(7));
+    assert!(told.elapsed() >= Duration::from_millis(700), "{:?}", told.elapsed());
+    let ended = app.end().await;
+    assert!(ended.err.contains("700ms at least"), "{}", ended.err);
+    assert!(ended.err.contains("only --stop-delay-min (-shutdown-delay) holds"), "{}", ended.err);
+}
+
+#[tokio::test]
 async fn the_end_of_the_supervisor_lets_a_held_term_through() {
     let mut s = Supervisor::start(8).await;
     let app = up(&mut s, &[]).await;
@@ -276,6 +299,21 @@ async fn no_wait_starts_at_once_and_still_attaches_for_the_stop() {
     s.publish(released(false));
     assert_eq!(s.next().await, exited(7));
     assert_eq!(app.end().await.out, "up\nTERM\n");
+}
+
+#[tokio::test]
+async fn who_may_start_alone_does_so_where_nobody_listens_and_still_delays_its_stop() {
+    let options = ["--start-alone", "--stop-delay-min", "500ms"];
+    let mut app = App::trapping(nobody().await, &options);
+    sleep(Duration::from_millis(500)).await;
+    let told = Instant::now();
+    app.signal(Signal::SIGTERM);
+    sleep(Duration::from_millis(200)).await;
+    assert!(!app.ended());
+    let ended = app.end().await;
+    assert_eq!((ended.code, ended.out.as_str()), (7, "up\nTERM\n"));
+    assert!(told.elapsed() >= Duration::from_millis(500), "{:?}", told.elapsed());
+    assert!(ended.err.contains("there is no supervisor in this task"), "{}", ended.err);
 }
 
 #[tokio::test]

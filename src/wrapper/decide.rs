@@ -13,6 +13,8 @@ pub(super) enum Event {
     Line(Line),
     /// The stream is gone, or could not be opened: why, in words.
     Lost(String),
+    /// The same, and it is known that nobody listens at the supervisor's address.
+    Nobody(String),
     /// We got a signal.
     Signal(Signal),
     /// CMD runs.
@@ -23,6 +25,8 @@ pub(super) enum Event {
     Ended(u8),
     /// `--wait-timeout` has passed.
     WaitOver,
+    /// `--stop-delay-min` has passed since the TERM.
+    LeastOver,
     /// `--stop-delay-max` has passed since the TERM.
     DelayOver,
 }
@@ -34,8 +38,11 @@ pub(super) enum Action {
     Spawn,
     /// Send CMD's group a signal.
     Forward(Signal),
-    /// Start the clock that ends in `DelayOver`.
-    HoldBack,
+    /// Start the clocks that end in `LeastOver` and `DelayOver`.
+    HoldBack {
+        /// The supervisor's word is awaited.
+        release: bool,
+    },
     /// Tell the supervisor.
     Tell(Told),
     /// The reason for waiting is another one.
@@ -61,6 +68,10 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct Wrapped {
     stop_signal: Signal,
+    /// There is a `--stop-delay-min`.
+    has_least: bool,
+    /// `--start-alone`.
+    start_alone: bool,
     child: Child,
     attached: bool,
     /// There was a supervisor at least once.
@@ -73,18 +84,35 @@ enum Child {
     None,
     /// Running, nothing to stop it yet.
     Up,
-    /// Got this signal, holds it back.
-    Holding(Signal),
+    /// Got this signal, holds it back for everything that is still awaited.
+    Holding(Held),
     /// May end: a TERM would be passed on at once.
     Released,
     /// Was told to end.
     Told,
 }
 
+/// A stop that is held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    signal: Signal,
+    /// For the supervisor's word.
+    release: bool,
+    /// For the end of `--stop-delay-min`.
+    least: bool,
+}
+
 impl Wrapped {
     /// Before anything happened. `stop_signal` is what a self-caused stop sends.
-    pub(super) fn new(stop_signal: Signal) -> Self {
-        Self { stop_signal, child: Child::None, attached: false, ever_attached: false }
+    pub(super) fn new(stop_signal: Signal, has_least: bool, start_alone: bool) -> Self {
+        Self {
+            stop_signal,
+            has_least,
+            start_alone,
+            child: Child::None,
+            attached: false,
+            ever_attached: false,
+        }
     }
 
     /// CMD was not started yet.
@@ -100,12 +128,16 @@ impl Wrapped {
                 vec![]
             }
             (Event::Line(line), _) => self.line(line),
-            (Event::Lost(why), child) => {
+            (Event::Nobody(_), Child::None) if self.start_alone && !self.ever_attached => vec![
+                Action::Say("there is no supervisor in this task: starting without the mesh"),
+                Action::Spawn,
+            ],
+            (Event::Lost(why) | Event::Nobody(why), child) => {
                 self.attached = false;
                 match child {
                     Child::None => vec![Action::Waiting(why)],
-                    Child::Holding(signal) => {
-                        self.forward(signal, Some("the supervisor is gone: passing the stop on"))
+                    Child::Holding(held) if held.release => {
+                        self.released(held, Some("the supervisor is gone: passing the stop on"))
                     }
                     _ => vec![],
                 }
@@ -126,10 +158,17 @@ impl Wrapped {
                     if self.ever_attached { exit::WAITED_TOO_LONG } else { exit::NO_SUPERVISOR };
                 vec![Action::Tell(Told::Exited(code)), Action::Exit(code)]
             }
-            (Event::DelayOver, Child::Holding(signal)) => {
-                self.forward(signal, Some("--stop-delay-max is over: passing the stop on"))
+            (Event::LeastOver, Child::Holding(held)) => {
+                self.child = Child::Holding(Held { least: false, ..held });
+                match held.release {
+                    true => vec![],
+                    false => self.forward(held.signal, None),
+                }
             }
-            (Event::WaitOver | Event::DelayOver, _) => vec![],
+            (Event::DelayOver, Child::Holding(held)) => {
+                self.forward(held.signal, Some("--stop-delay-max is over: passing the stop on"))
+            }
+            (Event::WaitOver | Event::LeastOver | Event::DelayOver, _) => vec![],
         }
     }
 
@@ -150,7 +189,7 @@ impl Wrapped {
                 (Some(latch), None) => vec![Action::Waiting(latch)],
                 (None, _) => vec![],
             },
-            Child::Holding(signal) if line.release => self.forward(signal, None),
+            Child::Holding(held) if line.release && held.release => self.released(held, None),
             Child::Up if line.release && line.term => {
                 self.forward(self.stop_signal, Some("the mesh stops this task"))
             }
@@ -177,14 +216,36 @@ impl Wrapped {
         if !self.is_stop(signal) {
             return vec![Action::Forward(signal)];
         }
+        let held = Held { signal, release: self.attached, least: self.has_least };
         match child {
             Child::Up if self.attached => {
-                self.child = Child::Holding(signal);
-                vec![Action::Tell(Told::Term), Action::HoldBack]
+                self.child = Child::Holding(held);
+                vec![Action::Tell(Told::Term), Action::HoldBack { release: true }]
+            }
+            Child::Up | Child::Released if self.has_least => {
+                self.child = Child::Holding(Held { release: false, ..held });
+                vec![Action::HoldBack { release: false }]
             }
             Child::Holding(_) => self.forward(signal, Some("a second stop: passing it on")),
             _ => self.forward(signal, None),
         }
+    }
+
+    /// The supervisor holds the stop back no longer; `--stop-delay-min` may.
+    fn released(&mut self, held: Held, say: Option<&'static str>) -> Vec<Action> {
+        if !held.least {
+            return self.forward(held.signal, say);
+        }
+        self.child = Child::Holding(Held { release: false, ..held });
+        let why = match say {
+            None => {
+                "the peers know; only --stop-delay-min (-shutdown-delay) holds the stop back now"
+            }
+            Some(_) => {
+                "the supervisor is gone; --stop-delay-min (-shutdown-delay) still holds the stop back"
+            }
+        };
+        vec![Action::Say(why)]
     }
 
     fn forward(&mut self, signal: Signal, say: Option<&'static str>) -> Vec<Action> {
@@ -198,100 +259,5 @@ impl Wrapped {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use Signal::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
-
-    fn line(start: bool, release: bool, term: bool) -> Event {
-        Event::Line(Line { start, release, term, ..Line::default() })
-    }
-
-    fn running() -> Wrapped {
-        let mut w = Wrapped::new(SIGTERM);
-        w.on(Event::Attached);
-        assert_eq!(w.on(line(true, false, false)), [Action::Spawn]);
-        assert_eq!(w.on(Event::Spawned), [Action::Tell(Told::Started)]);
-        w
-    }
-
-    fn holding() -> Wrapped {
-        let mut w = running();
-        let held = [Action::Tell(Told::Term), Action::HoldBack];
-        assert_eq!(w.on(Event::Signal(SIGTERM)), held);
-        w
-    }
-
-    fn forwards(actions: &[Action]) -> Vec<Signal> {
-        let signal = |a: &Action| if let Action::Forward(s) = a { Some(*s) } else { None };
-        actions.iter().filter_map(signal).collect()
-    }
-
-    #[test]
-    fn a_term_is_held_until_each_thing_that_ends_the_holding() {
-        for event in [
-            line(false, true, false),
-            line(false, true, true),
-            Event::Lost("reset".into()),
-            Event::DelayOver,
-            Event::Signal(SIGTERM),
-        ] {
-            let mut w = holding();
-            assert_eq!(forwards(&w.on(event.clone())), [SIGTERM], "{event:?}");
-            assert_eq!(forwards(&w.on(line(false, true, true))), [], "only once: {event:?}");
-            assert_eq!(forwards(&w.on(Event::Signal(SIGTERM))), [SIGTERM], "then at once");
-        }
-    }
-
-    #[test]
-    fn a_stop_of_the_mesh_sends_the_stop_signal_that_nobody_else_sends() {
-        let mut w = running();
-        w.stop_signal = SIGQUIT;
-        assert_eq!(forwards(&w.on(line(false, true, true))), [SIGQUIT]);
-    }
-
-    #[test]
-    fn a_release_before_the_term_lets_the_term_through() {
-        let mut w = running();
-        assert_eq!(w.on(line(false, true, false)), []);
-        assert_eq!(w.on(Event::Signal(SIGTERM)), [Action::Forward(SIGTERM)]);
-    }
-
-    #[test]
-    fn without_a_supervisor_a_running_command_lives_on_and_gets_its_term_at_once() {
-        let mut w = running();
-        assert_eq!(w.on(Event::Lost("reset".into())), []);
-        assert_eq!(w.on(Event::Signal(SIGUSR1)), [Action::Forward(SIGUSR1)]);
-        assert_eq!(w.on(Event::Signal(SIGTERM)), [Action::Forward(SIGTERM)]);
-    }
-
-    #[test]
-    fn what_ends_the_waiting_without_a_start() {
-        let ends = |before: &[Event], event: Event| {
-            let mut w = Wrapped::new(SIGTERM);
-            for event in before {
-                w.on(event.clone());
-            }
-            match w.on(event).last() {
-                Some(Action::Exit(code)) => Some(*code),
-                _ => None,
-            }
-        };
-        let attached = [Event::Attached];
-        let lost = [Event::Attached, Event::Lost("reset".into())];
-        assert_eq!(ends(&[], Event::Signal(SIGTERM)), Some(143));
-        assert_eq!(ends(&attached, Event::Signal(SIGINT)), Some(130));
-        assert_eq!(ends(&attached, Event::Signal(SIGUSR1)), None);
-        assert_eq!(ends(&[], Event::WaitOver), Some(69));
-        assert_eq!(ends(&attached, Event::WaitOver), Some(75));
-        assert_eq!(ends(&lost, Event::WaitOver), Some(75));
-        assert_eq!(ends(&attached, line(false, true, true)), Some(143));
-        assert_eq!(ends(&attached, line(true, true, false)), Some(143), "never starts any more");
-        assert_eq!(ends(&attached, Event::SpawnFailed(127)), Some(127));
-    }
-
-    #[test]
-    fn the_supervisor_hears_started_before_exited() {
-        let mut w = running();
-        assert_eq!(w.on(Event::Ended(7)), [Action::Tell(Told::Exited(7)), Action::Exit(7)]);
-    }
-}
+#[path = "decide_tests.rs"]
+mod tests;

@@ -48,7 +48,7 @@ pub(super) async fn attach(shared: &Shared, events: mpsc::Sender<Event>) {
     }
     let mut backoff = BACKOFF.0;
     loop {
-        let lost = match open(shared).await {
+        let (lost, nobody) = match open(shared).await {
             Ok(mut stream) => {
                 backoff = BACKOFF.0;
                 if events.send(Event::Attached).await.is_err() {
@@ -65,12 +65,13 @@ pub(super) async fn attach(shared: &Shared, events: mpsc::Sender<Event>) {
                         return;
                     }
                 }
-                "the stream ended".to_owned()
+                ("the stream ended".to_owned(), false)
             }
-            Err(why) => why,
+            Err(Refused { why, nobody }) => (why, nobody),
         };
         let lost = format!("the supervisor at {}: {lost}", shared.admin);
-        if events.send(Event::Lost(lost)).await.is_err() {
+        let event = if nobody { Event::Nobody(lost) } else { Event::Lost(lost) };
+        if events.send(event).await.is_err() {
             return;
         }
         tokio::time::sleep(jitter(backoff)).await;
@@ -78,17 +79,34 @@ pub(super) async fn attach(shared: &Shared, events: mpsc::Sender<Event>) {
     }
 }
 
-async fn open(shared: &Shared) -> Result<Stream, String> {
+/// Why there is no stream.
+struct Refused {
+    why: String,
+    /// Nobody listens there.
+    nobody: bool,
+}
+
+impl Refused {
+    fn by_somebody(why: String) -> Self {
+        Self { why, nobody: false }
+    }
+}
+
+async fn open(shared: &Shared) -> Result<Stream, Refused> {
     let body = Attach {
         container: shared.name.get().cloned().unwrap_or_default(),
         pid: std::process::id().cast_signed(),
         started: shared.started.load(Ordering::Relaxed),
     };
-    let body = serde_json::to_string(&body).map_err(|e| e.to_string())?;
+    let body = serde_json::to_string(&body).map_err(|e| Refused::by_somebody(e.to_string()))?;
     match Stream::open(shared.admin, "/v1/apps", &body, ATTACH_TIMEOUT).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(reply)) => Err(refusal(&reply)),
-        Err(e) => Err(reason(&e)),
+        Ok(Err(reply)) => Err(Refused::by_somebody(refusal(&reply))),
+        Err(AskError::Io(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+            // In words, without the errno's number.
+            Err(Refused { why: "connection refused".to_owned(), nobody: true })
+        }
+        Err(e) => Err(Refused::by_somebody(e.to_string())),
     }
 }
 
@@ -97,16 +115,6 @@ fn refusal(reply: &Reply) -> String {
     match body.as_ref().and_then(|b| b["error"].as_str()) {
         Some(error) => format!("HTTP {}: {error}", reply.status),
         None => format!("HTTP {}", reply.status),
-    }
-}
-
-/// In words, without the errno's number.
-fn reason(error: &AskError) -> String {
-    match error {
-        AskError::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-            "connection refused".to_owned()
-        }
-        other => other.to_string(),
     }
 }
 

@@ -39,6 +39,12 @@ pub struct Args {
     /// Start the command at once; only its stop is coordinated
     #[arg(long, conflicts_with = "wait_timeout")]
     pub no_wait: bool,
+    /// Start the command at once if there is no supervisor (nobody listens at its address)
+    #[arg(long, conflicts_with = "no_wait")]
+    pub start_alone: bool,
+    /// How long a TERM is held back at least, also when the peers know earlier; raises --stop-delay-max
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub stop_delay_min: Duration,
     /// How long a TERM is held back at most
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
     pub stop_delay_max: Duration,

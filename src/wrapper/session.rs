@@ -53,13 +53,14 @@ pub(super) async fn run(args: &Args) -> u8 {
     });
     let mut session = Session {
         args,
-        wrapped: Wrapped::new(args.stop_signal),
+        wrapped: Wrapped::new(args.stop_signal, !args.stop_delay_min.is_zero(), args.start_alone),
         child: None,
         told,
         shared: Arc::clone(&shared),
         began: Instant::now(),
         waiting_for: format!("the supervisor at {}", args.admin),
         said: false,
+        least_over: None,
         delay_over: None,
     };
     if args.no_wait
@@ -74,6 +75,7 @@ pub(super) async fn run(args: &Args) -> u8 {
     let code = loop {
         let waiting = session.wrapped.waiting();
         let delay_over = session.delay_over.unwrap_or(wait_over);
+        let least_over = session.least_over.unwrap_or(wait_over);
         let event = tokio::select! {
             Some(event) = events.recv() => event,
             Some(()) = ended.recv() => match session.reap() {
@@ -81,6 +83,10 @@ pub(super) async fn run(args: &Args) -> u8 {
                 None => continue,
             },
             () = sleep_until(wait_over), if waiting && args.wait_timeout.is_some() => Event::WaitOver,
+            () = sleep_until(least_over), if session.least_over.is_some() => {
+                session.least_over = None;
+                Event::LeastOver
+            }
             () = sleep_until(delay_over), if session.delay_over.is_some() => {
                 session.delay_over = None;
                 Event::DelayOver
@@ -137,6 +143,7 @@ struct Session<'a> {
     began: Instant,
     waiting_for: String,
     said: bool,
+    least_over: Option<Instant>,
     delay_over: Option<Instant>,
 }
 
@@ -151,13 +158,7 @@ impl Session<'_> {
                     return self.act(then);
                 }
                 Action::Forward(signal) => self.forward(signal),
-                Action::HoldBack => {
-                    let max = self.args.stop_delay_max;
-                    say::line(&format!(
-                        "holding the stop back until the peers know, {max:?} at most"
-                    ));
-                    self.delay_over = Some(Instant::now() + max);
-                }
+                Action::HoldBack { release } => self.hold_back(release),
                 // The receiver lives until this sender is dropped.
                 Action::Tell(told) => drop(self.told.send(told)),
                 Action::Waiting(what) => {
@@ -172,6 +173,21 @@ impl Session<'_> {
             }
         }
         None
+    }
+
+    fn hold_back(&mut self, release: bool) {
+        let least = self.args.stop_delay_min;
+        let max = self.args.stop_delay_max.max(least);
+        say::line(&match (release, least.is_zero()) {
+            (true, true) => format!("holding the stop back until the peers know, {max:?} at most"),
+            (true, false) => format!(
+                "holding the stop back until the peers know, {least:?} at least, {max:?} at most"
+            ),
+            (false, _) => format!("holding the stop back for {least:?}, as --stop-delay-min says"),
+        });
+        let now = Instant::now();
+        self.least_over = (!least.is_zero()).then(|| now + least);
+        self.delay_over = Some(now + max);
     }
 
     fn spawn(&mut self) -> Event {

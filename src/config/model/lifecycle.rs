@@ -46,6 +46,9 @@ pub struct Lifecycle {
     pub metadata_interval: Duration,
     /// A folder into which our own binary is copied for `taskmesh app` in other containers.
     pub app_bin_dir: Option<PathBuf>,
+    /// A folder into which our own binary is copied as `consul-ecs`, for app entry points of consul-ecs 0.4.3
+    /// (`consul-ecs app-entrypoint`). With `CONSUL_ECS_CONFIG_JSON`: its `bootstrapDir`.
+    pub consul_ecs_dir: Option<PathBuf>,
     /// The timeline is written here at exit.
     pub timeline_file: Option<PathBuf>,
     /// Exit with 4 also when only our own children had to be killed after the apps ended by themselves.
@@ -66,6 +69,7 @@ impl Default for Lifecycle {
             total_stop: Duration::from_secs(110),
             metadata_interval: Duration::from_millis(500),
             app_bin_dir: None,
+            consul_ecs_dir: None,
             timeline_file: None,
             strict_exit: false,
         }
