@@ -359,6 +359,9 @@ pub fn run(sources: &crate::config::Sources, env: &dyn Env) -> u8 {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    for note in &loaded.notes {
+        tracing::info!("{note}");
+    }
     let code = runtime.block_on(async {
         let running = match App::build(loaded.config, env, signals, epoch, started_at).await {
             Ok(app) => app.start().await,

@@ -38,9 +38,10 @@ impl Seeds {
     pub(crate) fn of_folder(folder: &Path) -> Self {
         let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
         let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-        files.retain(|file| {
-            file.extension().is_some_and(|e| e == "json") && !file.ends_with("schema.json")
-        });
+        // The schema is no document, and the migration is one half of a pair.
+        let alone =
+            |file: &Path| !file.ends_with("schema.json") && !file.ends_with("migration.json");
+        files.retain(|file| file.extension().is_some_and(|e| e == "json") && alone(file));
         files.sort();
         let read = |file| serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         let documents: Vec<Value> = files.iter().map(read).collect();

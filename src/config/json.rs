@@ -6,8 +6,22 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
+/// A key that stands twice in the same object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Twice {
+    pub(super) path: Path,
+    /// One of the two values is an object, so "the last one counts" is not how every reader sees it.
+    pub(super) object: bool,
+}
+
+impl From<Twice> for Finding {
+    fn from(twice: Twice) -> Self {
+        Self::new(twice.path, "stands twice in the same object")
+    }
+}
+
 /// A document, and the keys that stand twice in it (the last one counts, as in `serde_json`).
-pub(super) fn parse(text: &str) -> Result<(Value, Vec<Finding>), serde_json::Error> {
+pub(super) fn parse(text: &str) -> Result<(Value, Vec<Twice>), serde_json::Error> {
     let mut twice = Vec::new();
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Node { path: Path::default(), twice: &mut twice }.deserialize(&mut reader)?;
@@ -17,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<(Value, Vec<Finding>), serde_json::Err
 
 struct Node<'a> {
     path: Path,
-    twice: &'a mut Vec<Finding>,
+    twice: &'a mut Vec<Twice>,
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -66,10 +80,11 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             let path = self.path.key(&key);
-            if object.contains_key(&key) {
-                self.twice.push(Finding::new(path.clone(), "stands twice in the same object"));
+            let value = entries.next_value_seed(Node { path: path.clone(), twice: self.twice })?;
+            let is_object = value.is_object();
+            if let Some(first) = object.insert(key, value) {
+                self.twice.push(Twice { path, object: is_object || first.is_object() });
             }
-            object.insert(key, entries.next_value_seed(Node { path, twice: self.twice })?);
         }
         Ok(Value::Object(object))
     }

@@ -28,6 +28,8 @@ pub struct Loaded {
     pub config: Config,
     /// What was accepted, but is probably not what the user wants. One sentence each.
     pub warnings: Vec<String>,
+    /// What was done without being asked for, and is as it should be. One sentence each.
+    pub notes: Vec<String>,
     /// Which source gave which values; what none gave is a default.
     pub given: Vec<Given>,
 }
@@ -60,7 +62,8 @@ impl Given {
 }
 
 /// Reads and checks the configuration: `--config`, else `TASKMESH_CONFIG_JSON`; `CONSUL_ECS_CONFIG_JSON` (consul-ecs
-/// v0.4.3) fills `service`, `proxy` and `healthSync` where ours says nothing.
+/// v0.4.3) fills `service`, `proxy` and `healthSync` where ours says nothing. With that document given, the environment
+/// of a v0.4.3 task (tokens, CA, gossip key, datacenter) holds wherever ours says nothing.
 ///
 /// # Errors
 /// Every error of every source at once, in the order of their paths.
@@ -88,12 +91,11 @@ pub fn load(sources: &Sources, env: &dyn Env) -> Result<Loaded, ConfigErrors> {
     let schema = schema();
     let mut document = own.unwrap_or_else(|| json!({}));
     if let Some(theirs) = theirs {
-        let translated = legacy::translate(theirs, |section| keys_of(schema, section));
-        report.fill(&mut document, translated);
+        report.fill(&mut document, legacy::translate(theirs, env));
     }
     match report.judge(schema, document) {
         Some(config) if report.is_clean() => {
-            Ok(Loaded { config, warnings: report.warnings, given })
+            Ok(Loaded { config, warnings: report.warnings, notes: report.notes, given })
         }
         _ => Err(report.into_errors()),
     }
@@ -127,16 +129,6 @@ fn variable(env: &dyn Env, name: &str, report: &mut Report) -> Option<String> {
     }
 }
 
-/// Our keys of a section, from the schema.
-fn keys_of(schema: &Value, section: &str) -> Vec<String> {
-    let definition = schema["properties"][section]["$ref"]
-        .as_str()
-        .and_then(|pointer| pointer.strip_prefix('#'));
-    let properties =
-        definition.and_then(|pointer| schema.pointer(pointer)?.get("properties")?.as_object());
-    properties.into_iter().flat_map(Map::keys).cloned().collect()
-}
-
 /// What was found so far.
 #[derive(Default)]
 struct Report {
@@ -144,11 +136,21 @@ struct Report {
     errors: Vec<ConfigError>,
     /// Errors in the merged document.
     findings: Vec<Finding>,
-    /// Errors in the v0.4.3 document that has no counterpart in ours.
-    legacy_findings: Vec<Finding>,
-    /// The paths that came from the v0.4.3 document.
-    from_legacy: Vec<Path>,
+    /// The v0.4.3 document: its errors, and which of our paths are its own.
+    legacy: Option<Legacy>,
+    /// Keys that stand twice in the v0.4.3 document.
+    legacy_twice: Vec<json::Twice>,
     warnings: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// What came from the v0.4.3 document, and the environment beside it.
+struct Legacy {
+    translated: legacy::Translated,
+    /// Our paths that hold what the document says.
+    paths: Vec<Path>,
+    /// Our paths that hold what a variable says.
+    variables: Vec<(Path, &'static str)>,
 }
 
 impl Report {
@@ -157,17 +159,23 @@ impl Report {
     }
 
     fn is_clean(&self) -> bool {
-        self.errors.is_empty() && self.findings.is_empty() && self.legacy_findings.is_empty()
+        let legacy = self.legacy.as_ref().is_none_or(|legacy| legacy.translated.errors.is_empty());
+        self.errors.is_empty() && self.findings.is_empty() && legacy
     }
 
     fn parse(&mut self, source: &str, text: &str) -> Option<Value> {
+        if text.starts_with('\u{feff}') {
+            let message = "not JSON: begins with a byte order mark; save it as UTF-8 without one";
+            self.unreadable(source, message.to_owned());
+            return None;
+        }
         match json::parse(text) {
             Ok((document, twice)) if source == legacy::VARIABLE => {
-                self.legacy_findings.extend(twice);
+                self.legacy_twice = twice;
                 Some(document)
             }
             Ok((document, twice)) => {
-                self.findings.extend(twice);
+                self.findings.extend(twice.into_iter().map(Finding::from));
                 Some(document)
             }
             Err(error) => {
@@ -177,51 +185,89 @@ impl Report {
         }
     }
 
-    /// Fills the document's gaps with what the v0.4.3 document says; a key in both is an error.
-    fn fill(&mut self, document: &mut Value, translated: legacy::Translated) {
-        self.legacy_findings.extend(translated.errors);
-        self.warnings.extend(translated.warnings);
-        let Some(document) = document.as_object_mut() else { return };
-        for (section, theirs) in translated.document {
-            let at = Path::default().key(&section);
-            let ours = document.entry(&section).or_insert_with(|| json!({}));
-            match (ours.as_object_mut(), theirs) {
-                (Some(ours), Value::Object(theirs)) => {
-                    for (key, value) in theirs {
-                        let path = at.key(&key);
-                        if ours.contains_key(&key) {
-                            let sentence =
-                                format!("is set here and in {}; keep one", legacy::VARIABLE);
-                            self.findings.push(Finding::new(path, sentence));
-                        } else {
-                            ours.insert(key, value);
-                            self.from_legacy.push(path);
-                        }
-                    }
+    /// Fills the document's gaps with what the v0.4.3 document says; a key in both is an error. Then the gaps that are
+    /// left with what 0.4.3 takes from elsewhere.
+    fn fill(&mut self, document: &mut Value, mut translated: legacy::Translated) {
+        for twice in std::mem::take(&mut self.legacy_twice) {
+            if twice.object {
+                // There the last one was checked, and a mixture of both was used.
+                translated.errors.push(twice.into());
+            } else {
+                let sentence = "stands twice; the last one counts, as in consul-ecs";
+                self.warnings.push(format!("{} {}: {sentence}", legacy::VARIABLE, twice.path));
+            }
+        }
+        self.warnings.append(&mut translated.warnings);
+        self.notes.append(&mut translated.notes);
+        let sections = std::mem::take(&mut translated.document);
+        let presets = std::mem::take(&mut translated.presets);
+        let mut legacy = Legacy { translated, paths: Vec::new(), variables: Vec::new() };
+        if let Some(document) = document.as_object_mut() {
+            // So that a missing `consul.retryJoin` is what is missing.
+            document.entry("consul").or_insert_with(|| json!({}));
+            for (section, theirs) in sections {
+                self.fill_section(document, &section, theirs, &mut legacy.paths);
+            }
+            for preset in presets {
+                if !put(document, preset.path, preset.value) {
+                    continue;
                 }
-                (_, theirs) if !theirs.is_object() => {
-                    *ours = theirs;
-                    self.from_legacy.push(at);
+                match preset.from {
+                    Some(variable) => legacy.variables.push((Path::of(preset.path), variable)),
+                    None => legacy.paths.push(Path::of(preset.path)),
                 }
-                // Ours is no object: the schema says so.
-                _ => {}
+            }
+        }
+        if !legacy.variables.is_empty() {
+            let taken = legacy.variables.iter().map(|(path, from)| format!("{path} by {from}"));
+            let taken = taken.collect::<Vec<_>>().join(", ");
+            self.notes
+                .push(format!("taken from the environment, as consul-ecs 0.4.3 does: {taken}"));
+        }
+        self.legacy = Some(legacy);
+    }
+
+    fn fill_section(
+        &mut self,
+        document: &mut Map<String, Value>,
+        section: &str,
+        theirs: Value,
+        paths: &mut Vec<Path>,
+    ) {
+        let at = Path::default().key(section);
+        let ours = document.entry(section).or_insert_with(|| json!({}));
+        // Where ours is no object, the schema says so.
+        let (Some(ours), Value::Object(theirs)) = (ours.as_object_mut(), theirs) else { return };
+        for (key, value) in theirs {
+            let path = at.key(&key);
+            if ours.contains_key(&key) {
+                let sentence = format!("is set here and in {}; keep one", legacy::VARIABLE);
+                self.findings.push(Finding::new(path, sentence));
+            } else {
+                ours.insert(key, value);
+                paths.push(path);
             }
         }
     }
 
     /// Checks the document as a whole. `None`: it could not even be decoded.
     fn judge(&mut self, schema: &Value, mut document: Value) -> Option<Config> {
-        self.findings.extend(schema_check::check(schema, &document));
+        let legacy = self.legacy.as_ref();
+        let refused = legacy.map_or(&[][..], |legacy| &legacy.translated.spoiled);
+        let found = schema_check::check(schema, &document);
+        // What 0.4.3 refuses was left out: that it is missing now is no second error.
+        let ours = |finding: &Finding| !refused.iter().any(|path| path.overlaps(&finding.path));
+        self.findings.extend(found.into_iter().filter(ours));
         if let Some(document) = document.as_object_mut() {
             // Judged with the rest, but it says nothing to us.
             document.remove(EDITORS_KEY);
         }
-        let mut spoiled: Vec<Path> =
-            self.findings.iter().filter_map(|finding| finding.spoils.clone()).collect();
+        let spoiled = self.findings.iter().filter_map(|finding| finding.spoils.clone());
+        let mut spoiled: Vec<Path> = spoiled.chain(refused.iter().cloned()).collect();
         let config = match serde_path_to_error::deserialize(&document) {
             Ok(config) if self.findings.is_empty() => config,
             // The schema had nothing to say: it and the structs disagree.
-            Err(error) if self.findings.is_empty() => {
+            Err(error) if self.findings.is_empty() && refused.is_empty() => {
                 let path = error.path().to_string();
                 self.unreadable(&path, error.into_inner().to_string());
                 return None;
@@ -240,25 +286,67 @@ impl Report {
     fn into_errors(mut self) -> ConfigErrors {
         self.findings.sort();
         self.findings.dedup_by(|a, b| a.path == b.path && a.message == b.message);
-        self.legacy_findings.sort();
         for Finding { path, message, .. } in self.findings {
-            let legacy = self.from_legacy.iter().any(|from| path.is_within(from));
-            let path = if legacy { own_path_of_legacy(&path) } else { path.to_string() };
-            self.errors.push(ConfigError { path, message });
+            let error = match &self.legacy {
+                None => ConfigError { path: path.to_string(), message },
+                Some(legacy) => legacy.error(&path, message),
+            };
+            self.errors.push(error);
         }
-        for Finding { path, message, .. } in self.legacy_findings {
-            self.errors.push(ConfigError { path: own_path_of_legacy(&path), message });
+        if let Some(mut legacy) = self.legacy {
+            legacy.translated.errors.sort();
+            for Finding { path, message, .. } in std::mem::take(&mut legacy.translated.errors) {
+                self.errors.push(legacy.own_error(&path, message));
+            }
         }
         ConfigErrors(self.errors)
     }
 }
 
-fn own_path_of_legacy(path: &Path) -> String {
-    format!("{} {}", legacy::VARIABLE, legacy::own_path(path))
+impl Legacy {
+    /// An error at one of our paths, named after where its value comes from.
+    fn error(&self, path: &Path, mut message: String) -> ConfigError {
+        if self.paths.iter().any(|from| path.is_within(from)) {
+            return self.own_error(path, message);
+        }
+        let variable = self.variables.iter().find(|(from, _)| path.is_within(from));
+        let place = match variable {
+            Some((_, variable)) => format!("{path} (from {variable})"),
+            None => path.to_string(),
+        };
+        if *path == Path::of("consul.retryJoin") && message.starts_with("required") {
+            message.push_str(&format!(
+                "; {} does not say where the servers are: give this one key by --config FILE or {VARIABLE}",
+                legacy::VARIABLE
+            ));
+        }
+        ConfigError { path: place, message }
+    }
+
+    fn own_error(&self, path: &Path, message: String) -> ConfigError {
+        let path = self.translated.own_path(path);
+        ConfigError { path: format!("{} {path}", legacy::VARIABLE), message }
+    }
+}
+
+/// Puts a value at a path of plain keys, and makes the objects on the way. False, and nothing done, where something
+/// stands already, there or on the way.
+fn put(document: &mut Map<String, Value>, path: &str, value: Value) -> bool {
+    match path.split_once('.') {
+        Some((key, rest)) => {
+            let inner = document.entry(key).or_insert_with(|| json!({}));
+            inner.as_object_mut().is_some_and(|inner| put(inner, rest, value))
+        }
+        None if document.contains_key(path) => false,
+        None => {
+            document.insert(path.to_owned(), value);
+            true
+        }
+    }
 }
 
 /// Takes out of the document what stands at a path; where it is inside an array, the whole array.
-fn take_out(document: &mut Value, path: &Path) {
+pub(super) fn take_out(document: &mut Value, path: &Path) {
     let keys: Vec<&str> = path.keys_before_array().collect();
     let Some((last, parents)) = keys.split_last() else {
         *document = json!({});

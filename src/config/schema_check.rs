@@ -50,6 +50,11 @@ impl<'s> Walk<'s> {
         match value {
             Value::String(text) => self.text(schema, text, path),
             Value::Array(items) => {
+                if schema.get("uniqueItems") == Some(&Value::Bool(true)) {
+                    for i in (0..items.len()).filter(|&i| items[..i].contains(&items[i])) {
+                        self.found(&path.index(i), "stands twice in this list");
+                    }
+                }
                 let Some(item_schema) = schema.get("items") else { return };
                 for (i, item) in items.iter().enumerate() {
                     self.node(item_schema, item, &path.index(i));
@@ -129,7 +134,11 @@ impl<'s> Walk<'s> {
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         for key in required.filter_map(Value::as_str).filter(|key| !object.contains_key(*key)) {
-            self.found(&path.key(key), "required, but missing");
+            // In a closed object the other spelling is an error of its own, with the same hint.
+            let open = schema.get("additionalProperties").is_none();
+            let other = object.keys().find(|other| open && other.eq_ignore_ascii_case(key));
+            let hint = other.map_or(String::new(), |other| format!("; {other:?} is another key"));
+            self.found(&path.key(key), format!("required, but missing{hint}"));
         }
     }
 

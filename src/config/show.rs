@@ -37,6 +37,9 @@ fn accepted(loaded: &Loaded, print: bool) -> String {
     for warning in &loaded.warnings {
         out.push_str(&format!("warning: {warning}\n"));
     }
+    for note in &loaded.notes {
+        out.push_str(&format!("note: {note}\n"));
+    }
     if print {
         let mut effective = serde_json::to_value(&loaded.config).unwrap_or(Value::Null);
         hide_what_is_the_agents(&mut effective);

@@ -21,6 +21,8 @@ pub struct Explanation {
     pub given: Vec<Given>,
     /// What was accepted, but is probably not meant.
     pub warnings: Vec<String>,
+    /// What was done without being asked for, and is as it should be.
+    pub notes: Vec<String>,
     /// The secrets it refers to.
     pub secrets: Vec<SecretSeen>,
     /// Who the task is.
@@ -130,6 +132,7 @@ impl Explanation {
         Self {
             given: loaded.given.clone(),
             warnings: loaded.warnings.iter().map(|warning| hide::text(warning)).collect(),
+            notes: loaded.notes.iter().map(|note| hide::text(note)).collect(),
             secrets: inputs.secrets.clone(),
             agent: agent(config, &task, &inputs.consul, &dir),
             registration: registration(config, &task, &ids, &inputs.task),

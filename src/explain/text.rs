@@ -26,6 +26,9 @@ fn sources(page: &mut Page, e: &Explanation) {
     for warning in &e.warnings {
         page.item(&format!("warning: {warning}"));
     }
+    for note in &e.notes {
+        page.item(&format!("note: {note}"));
+    }
     if e.secrets.is_empty() {
         page.words("It refers to no secrets.");
     }

@@ -193,7 +193,7 @@ fn it_says_which_source_gave_what() {
             ] },
         ])
     );
-    assert!(explained["warnings"][0].as_str().unwrap().contains("bootstrapDir"), "{explained}");
+    assert!(explained["notes"][0].as_str().unwrap().contains("bootstrapDir"), "{explained}");
 }
 
 #[test]

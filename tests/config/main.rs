@@ -2,6 +2,7 @@
 
 mod agent;
 mod check_config;
+mod consul_ecs;
 mod errors;
 mod examples;
 mod fuzzed;

@@ -49,6 +49,30 @@ fn nearly_right() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A v0.4.3 document with one value somewhere replaced.
+fn nearly_right_legacy() -> impl Strategy<Value = Value> {
+    let legacy = json!({
+        "bootstrapDir": "/consul",
+        "healthSyncContainers": ["a", "b"],
+        "service": {
+            "name": "api", "tags": ["a"], "port": 1, "meta": {"a": "b"}, "weights": {"passing": 1, "warning": 1},
+            "checks": [{"name": "n", "http": "x", "interval": "1s", "header": {"A": ["b"]}, "status": "passing"}]
+        },
+        "proxy": {
+            "config": {"protocol": "http"}, "publicListenerPort": 2, "meshGateway": {"mode": "none"},
+            "upstreams": [{"destinationName": "a", "localBindPort": 3, "config": {"a": 1}, "datacenter": "x"}],
+            "expose": {"checks": true, "paths": [{"listenerPort": 4, "path": "/", "localPathPort": 5}]}
+        }
+    });
+    let mut pointers = Vec::new();
+    collect_pointers(&legacy, String::new(), &mut pointers);
+    (prop::sample::select(pointers), any_json()).prop_map(move |(pointer, value)| {
+        let mut document = legacy.clone();
+        *document.pointer_mut(&pointer).unwrap() = value;
+        document
+    })
+}
+
 fn collect_pointers(value: &Value, at: String, out: &mut Vec<String>) {
     let children: Vec<_> = match value {
         Value::Object(object) => object.iter().map(|(key, value)| (key.clone(), value)).collect(),
@@ -85,6 +109,23 @@ proptest! {
     #[test]
     fn no_v0_4_3_document_panics(document in any_json()) {
         judged(with_legacy(&json!({"consul": {"retryJoin": ["a"]}}), &document))?;
+    }
+
+    #[test]
+    fn a_nearly_right_v0_4_3_document_is_told_in_its_own_terms(document in nearly_right_legacy()) {
+        match with_legacy(&json!({"consul": {"retryJoin": ["a"]}}), &document) {
+            Ok(loaded) => {
+                let printed = serde_json::to_value(&loaded.config).unwrap();
+                prop_assert!(VALIDATOR.is_valid(&printed), "{}", printed);
+                // Whoever has moved can write it down in our own terms.
+                prop_assert_eq!(load_value(&printed).unwrap().config, loaded.config);
+            }
+            Err(errors) => for error in &errors.0 {
+                // Only ports of ours, which are defaults, may clash with theirs.
+                let ours = ["consul.", "envoy.", "admin."].iter().any(|p| error.path.starts_with(p));
+                prop_assert!(error.path.starts_with(LEGACY) || ours, "{}: {}", document, error);
+            }
+        }
     }
 
     #[test]

@@ -207,6 +207,12 @@ fn native_checks_and_synced_containers_go_together() {
 fn what_is_probably_not_meant_is_a_warning() {
     let table = [
         ("/service/name", json!("my_api"), "service.name: not a DNS label"),
+        ("/service/name", json!("api.v1"), "service.name: not a DNS label"),
+        (
+            "/proxy/expose",
+            json!({"paths": [{"listenerPort": 21500, "path": "m", "localPathPort": 1}]}),
+            "proxy.expose.paths[0].path: does not begin with a slash",
+        ),
         ("/service/name", json!("Api"), "service.name: lower case is better"),
         ("/service/inbound", json!(false), "service.port: not used"),
         ("/proxy/config/protocol", json!("udp"), "proxy.config.protocol: not a protocol"),

@@ -9,6 +9,7 @@ mod health;
 mod offer;
 mod refusal;
 mod repair;
+mod migrate;
 mod start;
 mod stop;
 mod support;

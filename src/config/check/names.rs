@@ -44,16 +44,17 @@ pub(super) fn check(config: &Config, rules: &mut Rules<'_>) {
 }
 
 /// Consul takes any service name and only warns; but a name that is no DNS label (1 to 63 letters, digits, dashes) is
-/// not found by DNS, and one with a dot, a slash or a space breaks SNI and URLs. Underscores are common, for ECS takes
-/// them in a family's name.
+/// not found by DNS. Underscores are common, for ECS takes them in a family's name; a dot works within one mesh, and
+/// consul-ecs 0.4.3 took it. What a URI escapes (a slash, a space) makes a certificate that no intention matches.
 fn service_name(name: &str, rules: &mut Rules<'_>) {
     let path = Path::of("service.name");
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-    {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || !name.chars().all(allowed) {
         return rules
             .error([&path], format!("must consist of letters, digits and dashes, not {name:?}"));
     }
-    if name.len() > 63 || name.contains('_') || name.starts_with('-') || name.ends_with('-') {
+    if name.len() > 63 || name.contains(['_', '.']) || name.starts_with('-') || name.ends_with('-')
+    {
         rules.warn(
             [&path],
             "not a DNS label (1 to 63 letters, digits, inner dashes): DNS will not find it",

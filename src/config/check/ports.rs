@@ -66,7 +66,8 @@ fn listeners(config: &Config, rules: &mut Rules<'_>) -> Vec<Listener> {
             rules.error([&path.key("protocol")], message);
         }
         if !exposed.path.starts_with('/') {
-            rules.error([&path.key("path")], "must begin with a slash");
+            let message = "does not begin with a slash: no request's path is like that";
+            rules.warn([&path.key("path")], message);
         }
         add(path.key("listenerPort"), EVERYWHERE, exposed.listener_port);
     }
