@@ -13,7 +13,8 @@ use taskmesh::consul::{
     child_env, http_address,
 };
 use taskmesh::ecs::TaskIdentity;
-use testbed::cluster::{get_until, merge};
+use testbed::cluster::start_server;
+use testbed::mesh::{Kind, ServerOptions};
 use testbed::net::{Host, Lan, Process, ProcessSpec};
 use testbed::skip::skip;
 use tokio::sync::Mutex;
@@ -110,36 +111,17 @@ impl Site {
     }
 
     async fn start_server(&self, more: Value) {
-        let ip = self.lan.hub().ip();
-        let mut config = json!({
-            "server": true,
-            "bootstrap_expect": 1,
-            "node_name": "server",
-            "datacenter": "dc1",
-            "data_dir": self.dir.path().join("server"),
-            "bind_addr": ip,
-            "client_addr": ip,
-            "connect": { "enabled": true },
-            "ports": { "dns": -1, "serf_wan": -1 },
-            "performance": { "raft_multiplier": 1 },
-            "disable_update_check": true,
-            "log_level": "warn",
-        });
-        merge(&mut config, more);
-        let file = self.dir.path().join("server.json");
-        std::fs::write(&file, config.to_string()).expect("config");
-        let server = self.start(self.lan.hub(), &file).await;
+        let ip = self.lan.hub().ip().into();
+        let binary = &self.consul.binary;
+        let kind = Kind::of(binary).expect("version");
+        let options = ServerOptions {
+            bind: ip,
+            client: ip,
+            extra: more,
+            ..ServerOptions::new(binary, kind, self.dir.path().join("server"))
+        };
+        let server = start_server(self.lan.hub(), &options).await.expect("server");
         *self.server.lock().expect("lock") = Some(server);
-        let url = format!("http://{ip}:8500/v1/status/leader");
-        let began = Instant::now();
-        loop {
-            let leader = get_until(self.lan.hub(), &url, PATIENCE).await.expect("server");
-            if leader.as_str().is_some_and(|leader| !leader.is_empty()) {
-                return;
-            }
-            assert!(began.elapsed() < PATIENCE, "the server has no leader");
-            sleep(GLANCE).await;
-        }
     }
 
     async fn start(&self, host: &Host, config: &std::path::Path) -> Process {

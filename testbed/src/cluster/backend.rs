@@ -13,6 +13,18 @@ pub enum Backend {
     Consul(PathBuf),
 }
 
+/// The programs that a cluster runs.
+#[derive(Debug)]
+pub(super) struct Programs {
+    /// The server's.
+    pub(super) server: PathBuf,
+    /// The agents'.
+    pub(super) consul: PathBuf,
+    pub(super) envoy: PathBuf,
+    pub(super) taskmesh: PathBuf,
+    pub(super) testbed: PathBuf,
+}
+
 impl Backend {
     /// `CONSUL_BIN` if it is given, else the development mesh.
     ///
@@ -26,11 +38,19 @@ impl Backend {
         }
     }
 
-    pub(super) fn binary(&self) -> Result<PathBuf> {
-        match self {
-            Self::DevMesh => beside_us("dev-consul"),
-            Self::Consul(path) => Ok(path.clone()),
-        }
+    /// The programs of a cluster.
+    pub(super) fn programs(&self) -> Result<Programs> {
+        let consul = match self {
+            Self::DevMesh => beside_us("dev-consul")?,
+            Self::Consul(path) => path.clone(),
+        };
+        Ok(Programs {
+            server: consul.clone(),
+            consul,
+            envoy: parts::envoy()?,
+            taskmesh: beside_us("taskmesh")?,
+            testbed: beside_us("testbed")?,
+        })
     }
 
     /// For people.

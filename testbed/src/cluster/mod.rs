@@ -6,32 +6,26 @@
 mod backend;
 mod http;
 mod plan;
+mod server;
+mod start;
 mod task;
 
 pub use backend::{Backend, beside_us};
 pub use http::get_until;
 pub use plan::{Ports, TaskPlan, merge};
+pub use server::start_server;
+pub use start::{ClusterPlan, Security, Tokens};
 pub use task::MeshTask;
 
+use self::backend::Programs;
 use self::http::{client, get};
 use crate::ecs::{EcsTask, TaskSpec};
-use crate::net::{Host, Lan, Process, ProcessSpec};
-use crate::parts;
+use crate::mesh::Kind;
+use crate::net::{Host, Lan, Process};
 use crate::scratch::Scratch;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// The tokens of [`Cluster::start_with_acls`].
-#[derive(Debug, Clone)]
-pub struct Tokens {
-    /// Every agent's: writes nodes, reads services.
-    pub agent: String,
-    /// The service's: writes it and its proxy, reads services and nodes.
-    pub service: String,
-}
+use std::path::Path;
 
 /// The management token of the test's servers; sent with every call to them, which means nothing without ACLs.
 const MANAGEMENT: &str = "00000000-0000-4000-8000-000000000001";
@@ -42,15 +36,11 @@ pub struct Cluster {
     server: Process,
     lan: Lan,
     backend: Backend,
-    consul: PathBuf,
-    envoy: PathBuf,
-    taskmesh: PathBuf,
-    testbed: PathBuf,
+    kind: Kind,
+    programs: Programs,
+    security: Security,
     dir: Scratch,
 }
-
-/// How long the server may take until it leads itself: a real one takes 2 to 8 s.
-const SERVER_LIMIT: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// Starts the server and waits until it leads.
@@ -58,49 +48,7 @@ impl Cluster {
     /// # Errors
     /// What is missing or did not start.
     pub async fn start(backend: Backend) -> Result<Self> {
-        Self::start_with(backend, json!({})).await
-    }
-
-    /// The same where nothing is allowed without a token: makes the policies and the two tokens that the ACL controller
-    /// of consul-ecs 0.4.3 makes for a service.
-    ///
-    /// # Errors
-    /// What is missing or did not start.
-    pub async fn start_with_acls(backend: Backend, service: &str) -> Result<(Self, Tokens)> {
-        let tokens = json!({ "initial_management": MANAGEMENT, "agent": MANAGEMENT });
-        let acl = json!({ "enabled": true, "default_policy": "deny", "tokens": tokens });
-        let cluster = Self::start_with(backend, json!({ "acl": acl })).await?;
-        let client = r#"node_prefix "" { policy = "write" } service_prefix "" { policy = "read" }"#
-            .to_owned();
-        let own = format!(
-            r#"service "{service}" {{ policy = "write" }} service "{service}-sidecar-proxy" {{ policy = "write" }}
-               service_prefix "" {{ policy = "read" }} node_prefix "" {{ policy = "read" }}"#
-        );
-        let made = Tokens {
-            agent: "00000000-0000-4000-8000-00000000000a".to_owned(),
-            service: "00000000-0000-4000-8000-00000000000b".to_owned(),
-        };
-        for (policy, rules, token) in
-            [("client", client, &made.agent), ("service", own, &made.service)]
-        {
-            let rules = json!({ "Name": policy, "Rules": rules });
-            cluster.put_until_taken("/v1/acl/policy", rules).await?;
-            let token = json!({ "SecretID": token, "Policies": [{ "Name": policy }] });
-            cluster.put_until_taken("/v1/acl/token", token).await?;
-        }
-        Ok((cluster, made))
-    }
-
-    /// A new leader takes a moment until it has its management token.
-    async fn put_until_taken(&self, path: &str, body: Value) -> Result<()> {
-        let began = Instant::now();
-        loop {
-            match self.server_put(path, body.clone()).await {
-                Err(e) if began.elapsed() > SERVER_LIMIT => return Err(e),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Ok(()) => return Ok(()),
-            }
-        }
+        ClusterPlan::new(backend).start().await
     }
 
     /// The same with further keys for the server's config.
@@ -108,63 +56,17 @@ impl Cluster {
     /// # Errors
     /// What is missing or did not start.
     pub async fn start_with(backend: Backend, server: Value) -> Result<Self> {
-        let consul = backend.binary()?;
-        let envoy = parts::envoy()?;
-        let lan = Lan::new()?;
-        let dir = Scratch::new()?;
-        let ip = lan.hub().ip();
-        let mut config = json!({
-            "server": true,
-            "bootstrap_expect": 1,
-            "node_name": "server",
-            "datacenter": "dc1",
-            "data_dir": dir.path().join("server"),
-            "bind_addr": ip,
-            "client_addr": ip,
-            "connect": { "enabled": true },
-            "ports": { "grpc": 8502, "dns": -1 },
-            "performance": { "raft_multiplier": 1 },
-            "disable_update_check": true,
-            "log_level": "warn",
-        });
-        merge(&mut config, server);
-        let file = dir.path().join("server.json");
-        std::fs::write(&file, config.to_string())?;
-        let args = ["agent".to_owned(), format!("-config-file={}", file.display())];
-        let server = lan
-            .hub()
-            .spawn_process(ProcessSpec::new(&consul, args))
-            .await
-            .with_context(|| format!("starting {}", consul.display()))?;
-        let cluster = Self {
-            server,
-            lan,
-            backend,
-            consul,
-            envoy,
-            taskmesh: beside_us("taskmesh")?,
-            testbed: beside_us("testbed")?,
-            dir,
-        };
-        cluster.wait_for_leader().await?;
-        Ok(cluster)
+        ClusterPlan::new(backend).server(server).start().await
     }
 
-    async fn wait_for_leader(&self) -> Result<()> {
-        let began = Instant::now();
-        while began.elapsed() < SERVER_LIMIT {
-            let leader = self.server_get("/v1/status/leader").await.unwrap_or_default();
-            if leader.as_str().is_some_and(|leader| !leader.is_empty()) {
-                return Ok(());
-            }
-            if let Some(exit) = self.server.exit() {
-                let said: Vec<_> =
-                    self.server.output().snapshot().into_iter().map(|l| l.text).collect();
-                bail!("the Consul server exited ({exit:?}): {}", said.join("\n"));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        bail!("the Consul server has no leader after {SERVER_LIMIT:?}")
+    /// The same where nothing is allowed without a token, see [`ClusterPlan::acl`].
+    ///
+    /// # Errors
+    /// What is missing or did not start.
+    pub async fn start_with_acls(backend: Backend, service: &str) -> Result<(Self, Tokens)> {
+        let cluster = ClusterPlan::new(backend).acl(service).start().await?;
+        let tokens = cluster.security.tokens.clone().context("the tokens were just made")?;
+        Ok((cluster, tokens))
     }
 
     /// The network.
@@ -179,7 +81,17 @@ impl Cluster {
 
     /// The `consul` executable that the agents run.
     pub fn consul(&self) -> &Path {
-        &self.consul
+        &self.programs.consul
+    }
+
+    /// What an agent needs here.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
+    /// Which kind of Consul it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The server's process.
@@ -243,8 +155,8 @@ impl Cluster {
         let ports = Ports::on(&host)?;
         let config = self.config(&plan, &host, &dir, &ports);
         let mut spec = TaskSpec::new(plan.definition)?
-            .var("taskmesh", path(&self.taskmesh))
-            .var("testbed", path(&self.testbed))
+            .var("taskmesh", path(&self.programs.taskmesh))
+            .var("testbed", path(&self.programs.testbed))
             .var("name", &plan.name)
             .var("dir", path(&dir))
             .var("config", config.to_string())
@@ -274,7 +186,7 @@ impl Cluster {
                 })).collect::<Vec<_>>(),
             },
             "consul": {
-                "binary": self.consul,
+                "binary": self.programs.consul,
                 "dataDir": dir.join("consul"),
                 "retryJoin": [self.lan.hub().ip()],
                 "bindAddress": host.ip(),
@@ -282,7 +194,7 @@ impl Cluster {
                 "grpcPort": ports.grpc,
             },
             "envoy": {
-                "binary": self.envoy,
+                "binary": self.programs.envoy,
                 "adminPort": ports.envoy_admin,
                 "configDir": dir.join("private"),
             },

@@ -40,7 +40,7 @@ mod state;
 mod xds;
 
 pub use spawn::{
-    Acl, AgentOptions, Consul, Kind, Ports, ServerOptions, SpawnError, Token, free_ports,
+    Acl, AgentOptions, Consul, Kind, Ports, ServerOptions, SpawnError, Tls, Token, free_ports,
 };
 
 /// The version this mesh says it has; the API is 1.23's.

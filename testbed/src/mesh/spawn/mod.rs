@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-pub use self::options::{Acl, AgentOptions, ServerOptions, Token};
+pub use self::options::{Acl, AgentOptions, ServerOptions, Tls, Token};
 use super::http;
 
 /// Why a process could not be used.

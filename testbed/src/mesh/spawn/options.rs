@@ -45,6 +45,41 @@ pub struct Acl {
     pub tokens: Vec<Token>,
 }
 
+/// TLS at the server: what is not TLS is refused from agents, and their certificates come from the server.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The authority's certificate, PEM.
+    pub ca: PathBuf,
+    /// The server's certificate, which names `server.<datacenter>.consul`, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+}
+
+impl Tls {
+    /// The keys of the server's configuration: flat ones until 1.12, a block since.
+    fn config(&self, kind: Kind) -> Value {
+        let files = json!({ "ca_file": self.ca, "cert_file": self.cert, "key_file": self.key });
+        let mut config = json!({ "auto_encrypt": { "allow_tls": true } });
+        if kind == Kind::Old {
+            overlay(&mut config, &files);
+            overlay(
+                &mut config,
+                &json!({
+                    "verify_incoming_rpc": true,
+                    "verify_outgoing": true,
+                    "verify_server_hostname": true,
+                }),
+            );
+        } else {
+            let rpc = json!({ "verify_incoming": true, "verify_server_hostname": true });
+            config["tls"] = json!({ "defaults": { "verify_outgoing": true }, "internal_rpc": rpc });
+            overlay(&mut config["tls"]["defaults"], &files);
+        }
+        config
+    }
+}
+
 /// A server to start.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -64,6 +99,8 @@ pub struct ServerOptions {
     pub acl: Option<Acl>,
     /// Gossip encryption, base64 of 32 bytes.
     pub gossip_key: Option<String>,
+    /// TLS between agents and servers; the stand-in reads the keys and does without.
+    pub tls: Option<Tls>,
     /// More configuration, laid over the rest key by key.
     pub extra: Value,
 }
@@ -81,6 +118,7 @@ impl ServerOptions {
             ports: Ports::default(),
             acl: None,
             gossip_key: None,
+            tls: None,
             extra: json!({}),
         }
     }
@@ -104,8 +142,11 @@ impl ServerOptions {
             let management = if self.kind == Kind::Old { "master" } else { "initial_management" };
             config["acl"] = json!({
                 "enabled": true, "default_policy": "deny",
-                "tokens": {management: acl.management},
+                "tokens": {management: acl.management, "agent": acl.management},
             });
+        }
+        if let Some(tls) = &self.tls {
+            overlay(&mut config, &tls.config(self.kind));
         }
         overlay(&mut config, &self.extra);
         config
