@@ -4,7 +4,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -43,6 +46,29 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// Makes an executable shell script. Another process writes it: one that this process has open for writing may be
+/// inherited by a child that another thread forks at that moment, and then cannot be run (`ETXTBSY`).
+///
+/// # Errors
+/// If it cannot be written.
+pub fn script(dir: &Path, name: &str, body: &str) -> io::Result<PathBuf> {
+    let path = dir.join(name);
+    let mut cat = Command::new("sh")
+        .args(["-c", "cat > \"$1\"", "sh"])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    let text = format!("#!/bin/sh\n{body}\n");
+    // Taken, so that the pipe is closed before the wait.
+    let written = cat.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
+    if !cat.wait()?.success() {
+        return Err(io::Error::other(format!("{} could not be written", path.display())));
+    }
+    written?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
 }
 
 /// Removes the folders of owners that are gone. What cannot be removed, such as another user's, stays.

@@ -28,6 +28,22 @@ impl Backend {
             Self::Given => parts::consul().map_err(|e| e.to_string()),
         }
     }
+
+    /// The same with all that whole tasks need besides.
+    ///
+    /// # Errors
+    /// What is not on this machine.
+    pub(crate) fn cluster(self) -> Result<cluster::Backend, String> {
+        let consul = self.binary()?;
+        if self != Self::V187 {
+            parts::envoy().map_err(|e| e.to_string())?;
+        }
+        Ok(match self {
+            Self::V187 => cluster::Backend::V187(consul),
+            Self::StandIn => cluster::Backend::DevMesh,
+            Self::Given => cluster::Backend::Consul(consul),
+        })
+    }
 }
 
 /// An executable and what it says of itself.

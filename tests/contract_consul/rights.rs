@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use taskmesh::config::Acl;
 use taskmesh::consul::{AgentSecrets, CheckStatus, HealthQuery, Result, node_name, proxy, service};
+use testbed::mesh::Token;
 use tokio::time::{Instant, sleep, timeout};
 
 const MANAGEMENT: &str = "00000000-0000-4000-8000-000000000001";
@@ -117,17 +118,12 @@ async fn before_the_join(bench: &Bench, secrets: &AgentSecrets) {
 
 /// The policies and tokens that 0.4.3's controller makes.
 async fn create_tokens(bench: &Bench) {
-    let name = &bench.ids.name;
-    let of_agent =
-        r#"node_prefix "" { policy = "write" } service_prefix "" { policy = "read" }"#.to_owned();
-    let of_service = format!(
-        r#"service "{name}" {{ policy = "write" }} service "{name}-sidecar-proxy" {{ policy = "write" }}
-           service_prefix "" {{ policy = "read" }} node_prefix "" {{ policy = "read" }}"#
-    );
-    for (policy, rules, token) in [("client", of_agent, AGENT), ("service", of_service, SERVICE)] {
+    let tokens =
+        [("client", Token::agent(AGENT)), ("service", Token::service(SERVICE, &bench.ids.name))];
+    for (policy, Token { secret, rules }) in tokens {
         create(bench, "/v1/acl/policy", &json!({ "Name": policy, "Rules": rules })).await;
         let policies = [json!({ "Name": policy })];
-        create(bench, "/v1/acl/token", &json!({ "SecretID": token, "Policies": policies })).await;
+        create(bench, "/v1/acl/token", &json!({ "SecretID": secret, "Policies": policies })).await;
     }
 }
 

@@ -88,7 +88,7 @@ async fn an_envoy_that_dies_comes_back_on_the_same_ports() {
     let task =
         cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
     task.wait_event(Event::Offered, LONG).await.expect("offered");
-    kill_child(&task, "envoy").await;
+    kill_child(&task, "envoy");
     task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
     let began = tokio::time::Instant::now();
     while task.admin("/ready").await.expect("ready")["ready"] != true {
@@ -108,7 +108,7 @@ async fn an_agent_that_dies_comes_back_and_is_registered_again() {
     let task =
         cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
     task.wait_event(Event::Offered, LONG).await.expect("offered");
-    kill_child(&task, "consul").await;
+    kill_child(&task, "consul");
     task.wait_event(Event::RegistrationRepaired, LONG).await.expect("repaired");
     let began = tokio::time::Instant::now();
     while !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical) {
@@ -170,13 +170,8 @@ async fn a_supervisor_that_is_killed_leaves_no_child_behind() {
     }
 }
 
-pub(crate) async fn kill_child(task: &testbed::cluster::MeshTask, name: &str) {
-    let supervisor = task.ecs.container("taskmesh").expect("taskmesh");
-    let child = supervisor
-        .processes()
-        .into_iter()
-        .find(|p| p.comm.contains(name))
-        .unwrap_or_else(|| panic!("no {name} in {:?}", supervisor.processes()));
+pub(crate) fn kill_child(task: &testbed::cluster::MeshTask, name: &str) {
+    let child = task.child(name).unwrap_or_else(|| panic!("no {name}"));
     sigkill(child.pid);
 }
 

@@ -178,9 +178,5 @@ async fn an_agent_that_never_joins_is_given_up_after_the_start_timeout() {
 
 /// An executable shell script.
 pub(crate) fn script(dir: &std::path::Path, name: &str, body: &str) -> std::path::PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let path = dir.join(name);
-    std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("script");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
-    path
+    testbed::scratch::script(dir, name, body).expect("script")
 }

@@ -79,6 +79,7 @@ pub(super) async fn serve(args: HttpArgs) -> io::Result<ExitCode> {
     let server = Arc::new(Server { args, served: AtomicU64::new(0), client });
     let routes = Router::new()
         .route("/", get(root))
+        .route("/healthy", get(root))
         .route("/slow", get(slow))
         .route("/call", get(call))
         .with_state(server);

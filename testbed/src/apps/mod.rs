@@ -21,7 +21,7 @@ pub struct AppArgs {
 /// The programs.
 #[derive(Debug, Subcommand)]
 enum App {
-    /// An HTTP/1.1 server: `GET /` says who answered, `/call` asks the upstream, `/slow` takes
+    /// An HTTP/1.1 server: `GET /` says who answered, as does `/healthy`; `/call` asks the upstream, `/slow` takes
     /// the time in `?for=`
     Http(HttpArgs),
     /// Runs for a while

@@ -1,8 +1,9 @@
 //! Which Consul a cluster runs on, and where the programs are.
 
 use crate::parts::{self, Missing};
+use crate::scratch::script;
 use anyhow::{Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which Consul.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,9 @@ pub enum Backend {
     DevMesh,
     /// A real, current Consul.
     Consul(PathBuf),
+    /// Debian's Consul 1.8.7: real, but its xDS is v2, which Envoy dropped in 1.19. So Envoy is [`crate::envoy_stub`],
+    /// and the bootstrap that this Consul prints is told to be v3.
+    V187(PathBuf),
 }
 
 /// The programs that a cluster runs.
@@ -39,15 +43,19 @@ impl Backend {
     }
 
     /// The programs of a cluster.
-    pub(super) fn programs(&self) -> Result<Programs> {
-        let consul = match self {
-            Self::DevMesh => beside_us("dev-consul")?,
-            Self::Consul(path) => path.clone(),
+    pub(super) fn programs(&self, dir: &Path) -> Result<Programs> {
+        let (server, consul, envoy) = match self {
+            Self::DevMesh => {
+                let both = beside_us("dev-consul")?;
+                (both.clone(), both, parts::envoy()?)
+            }
+            Self::Consul(path) => (path.clone(), path.clone(), parts::envoy()?),
+            Self::V187(path) => (path.clone(), says_v3(path, dir)?, beside_us("envoy-stub")?),
         };
         Ok(Programs {
-            server: consul.clone(),
+            server,
             consul,
-            envoy: parts::envoy()?,
+            envoy,
             taskmesh: beside_us("taskmesh")?,
             testbed: beside_us("testbed")?,
         })
@@ -57,9 +65,24 @@ impl Backend {
     pub fn name(&self) -> String {
         match self {
             Self::DevMesh => "the development mesh (not Consul)".to_owned(),
-            Self::Consul(path) => format!("the Consul at {}", path.display()),
+            Self::Consul(path) | Self::V187(path) => format!("the Consul at {}", path.display()),
         }
     }
+}
+
+/// A script that is this Consul, save that the bootstrap it prints says that its xDS is v3: taskmesh refuses another.
+fn says_v3(consul: &Path, dir: &Path) -> Result<PathBuf> {
+    let consul = consul.display();
+    Ok(script(
+        dir,
+        "consul",
+        &format!(
+            "[ \"$1 $2\" = 'connect envoy' ] || exec {consul} \"$@\"\n\
+             bootstrap=$({consul} \"$@\") || exit\n\
+             printf '%s\\n' \"$bootstrap\" |\n\
+             sed 's/\"ads_config\": {{/&\"transport_api_version\": \"V3\",/'"
+        ),
+    )?)
 }
 
 /// The path of a binary of this workspace, built into the folder of the running program.

@@ -174,35 +174,44 @@ impl Cluster {
     }
 
     fn config(&self, plan: &TaskPlan, host: &Host, dir: &Path, ports: &Ports) -> Value {
-        let mut config = json!({
-            "service": { "name": plan.service, "port": ports.app },
-            "proxy": {
-                "publicListenerPort": ports.public,
-                "config": { "protocol": plan.protocol },
-                "upstreams": plan.upstreams.iter().map(|name| json!({
-                    "destinationName": name,
-                    "localBindPort": ports.upstream,
+        let mut config = match &plan.example {
+            Some(example) => example.clone(),
+            None => json!({
+                "service": { "name": plan.service, "port": ports.app },
+                "proxy": {
                     "config": { "protocol": plan.protocol },
-                })).collect::<Vec<_>>(),
-            },
+                    "upstreams": plan.upstreams.iter().map(|name| json!({
+                        "destinationName": name,
+                        "localBindPort": ports.upstream,
+                        "config": { "protocol": plan.protocol },
+                    })).collect::<Vec<_>>(),
+                },
+            }),
+        };
+        merge(&mut config, self.site(dir));
+        // In a namespace of its own an example runs on the ports that it names.
+        if plan.example.is_none() || !host.isolated() {
+            merge(&mut config, ports.config(host));
+        }
+        if matches!(self.backend, Backend::V187(_)) {
+            let args = ["--stub-listener".to_owned(), ports.public.to_string()];
+            merge(&mut config, json!({ "envoy": { "extraArgs": args } }));
+        }
+        merge(&mut config, plan.config.clone());
+        config
+    }
+
+    /// What no task can do without here.
+    fn site(&self, dir: &Path) -> Value {
+        json!({
             "consul": {
                 "binary": self.programs.consul,
                 "dataDir": dir.join("consul"),
                 "retryJoin": [self.lan.hub().ip()],
-                "bindAddress": host.ip(),
-                "httpPort": ports.http,
-                "grpcPort": ports.grpc,
             },
-            "envoy": {
-                "binary": self.programs.envoy,
-                "adminPort": ports.envoy_admin,
-                "configDir": dir.join("private"),
-            },
+            "envoy": { "binary": self.programs.envoy, "configDir": dir.join("private") },
             "lifecycle": { "timelineFile": dir.join("timeline.json") },
-            "admin": { "listen": format!("127.0.0.1:{}", ports.admin) },
-        });
-        merge(&mut config, plan.config.clone());
-        config
+        })
     }
 }
 

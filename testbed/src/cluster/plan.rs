@@ -14,6 +14,7 @@ pub struct TaskPlan {
     pub(super) upstreams: Vec<String>,
     pub(super) definition: Value,
     pub(super) config: Value,
+    pub(super) example: Option<Value>,
     pub(super) vars: Vec<(String, String)>,
     pub(super) change: Box<dyn FnOnce(&mut TaskSpec) + Send>,
 }
@@ -30,6 +31,7 @@ impl TaskPlan {
             upstreams: Vec::new(),
             definition,
             config: json!({}),
+            example: None,
             vars: Vec::new(),
             change: Box::new(|_| {}),
         }
@@ -46,6 +48,14 @@ impl TaskPlan {
     #[must_use]
     pub fn upstream(mut self, service: &str) -> Self {
         self.upstreams.push(service.to_owned());
+        self
+    }
+
+    /// Takes this configuration as it is, save for what must differ here: programs, folders, servers, and ports where
+    /// tasks share a loopback. [`TaskPlan::config`] still goes over it.
+    #[must_use]
+    pub fn example(mut self, config: Value) -> Self {
+        self.example = Some(config);
         self
     }
 
@@ -85,6 +95,16 @@ pub struct Ports {
 }
 
 impl Ports {
+    /// The configuration of a task on these ports of a host, save for those of the app.
+    pub(super) fn config(&self, host: &Host) -> Value {
+        json!({
+            "proxy": { "publicListenerPort": self.public },
+            "consul": { "bindAddress": host.ip(), "httpPort": self.http, "grpcPort": self.grpc },
+            "envoy": { "adminPort": self.envoy_admin },
+            "admin": { "listen": format!("127.0.0.1:{}", self.admin) },
+        })
+    }
+
     pub(super) fn on(host: &Host) -> Result<Self> {
         if host.isolated() {
             return Ok(Self {

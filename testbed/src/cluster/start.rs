@@ -90,7 +90,7 @@ impl ClusterPlan {
     pub async fn start(self) -> Result<Cluster> {
         let lan = Lan::new()?;
         let dir = Scratch::new()?;
-        let programs = self.backend.programs()?;
+        let programs = self.backend.programs(dir.path())?;
         let ip = lan.hub().ip().into();
         let mut security = Security::default();
         let mut options = ServerOptions {

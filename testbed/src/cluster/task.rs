@@ -1,8 +1,10 @@
 //! A task that runs: its supervisor, its timeline, its end.
 
+use super::MANAGEMENT;
 use super::http::{client, get};
 use super::plan::Ports;
 use crate::ecs::{EcsTask, TaskResult};
+use crate::net::Proc;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -34,13 +36,16 @@ impl MeshTask {
         get(self.ecs.host(), format!("http://127.0.0.1:{}{path}", self.ports.admin)).await
     }
 
-    /// PUTs to the task's own agent, as somebody with access to it could.
+    /// PUTs to the task's own agent, as somebody who may do everything could.
     ///
     /// # Errors
     /// If it does not answer with 200.
     pub async fn agent_put(&self, path: &str) -> Result<()> {
         let url = format!("http://127.0.0.1:{}{path}", self.ports.http);
-        let put = move || async move { client().put(url).send().await?.error_for_status() };
+        let put = move || async move {
+            let put = client().put(url).header("X-Consul-Token", MANAGEMENT);
+            put.send().await?.error_for_status()
+        };
         self.ecs.host().spawn(put).await??;
         Ok(())
     }
@@ -57,12 +62,18 @@ impl MeshTask {
         Ok(())
     }
 
-    /// Asks the task's own agent.
+    /// Asks the task's own agent, as somebody who may do everything could.
     ///
     /// # Errors
     /// If it does not answer with JSON.
     pub async fn agent_get(&self, path: &str) -> Result<Value> {
         get(self.ecs.host(), format!("http://127.0.0.1:{}{path}", self.ports.http)).await
+    }
+
+    /// The process of a child of the supervisor, `consul` or `envoy`, if there is one now.
+    pub fn child(&self, name: &str) -> Option<Proc> {
+        let supervisor = self.ecs.container("taskmesh")?;
+        supervisor.processes().into_iter().find(|process| process.comm.contains(name))
     }
 
     /// POSTs to the supervisor's admin API.

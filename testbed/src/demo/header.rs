@@ -28,7 +28,9 @@ impl Parts {
         let envoy_version = version(&envoy, "--version", envoy_version)?;
         let consul = match &backend {
             Backend::DevMesh => "development mesh, a stand-in: its figures are not Consul's".into(),
-            Backend::Consul(path) => named(&version(path, "version", consul_version)?, path),
+            Backend::Consul(path) | Backend::V187(path) => {
+                named(&version(path, "version", consul_version)?, path)
+            }
         };
         Ok(Self { backend, consul, envoy: named(&envoy_version, &envoy) })
     }
