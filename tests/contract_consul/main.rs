@@ -16,6 +16,7 @@
 //! | `rights` | which token may do what |
 //! | `tls` | certificates of one's own; on real Consuls |
 //! | `sockets` | HTTP and gRPC on unix sockets; on real Consuls |
+//! | `secured` | the whole supervisor, with TLS, a gossip key and ACLs at once |
 
 mod backend;
 mod bench;
@@ -24,6 +25,7 @@ mod health_sync;
 mod node;
 mod registration;
 mod rights;
+mod secured;
 mod sockets;
 mod tls;
 
@@ -34,7 +36,7 @@ macro_rules! contract {
         mod $module {
             use crate::backend::Backend;
             use crate::bench::{alone, shared};
-            use crate::{health, health_sync, node, registration, rights};
+            use crate::{health, health_sync, node, registration, rights, secured};
 
             const BACKEND: Backend = $backend;
 
@@ -106,6 +108,21 @@ macro_rules! contract {
             #[tokio::test]
             async fn tokens_may_do_what_the_table_says() {
                 alone(BACKEND, "acl", rights::table).await;
+            }
+
+            #[tokio::test]
+            async fn secured_task_joins_registers_syncs_comes_back_and_leaves() {
+                secured::life(BACKEND).await;
+            }
+
+            #[tokio::test]
+            async fn secured_mesh_lets_no_stranger_in() {
+                secured::strangers(BACKEND).await;
+            }
+
+            #[tokio::test]
+            async fn secured_task_waits_for_its_token() {
+                secured::late_token(BACKEND).await;
             }
         }
     };

@@ -26,7 +26,7 @@ async fn an_agent_behind_sockets_serves_envoy_and_us_from_t0_to_t3() {
     let task = cluster.task(plan).await.expect("task");
     task.wait_event(Event::Offered, LONG).await.expect("offered");
     // An agent that dies comes back there, and is called there again.
-    kill_child(&task, "consul").await;
+    kill_child(&task, "consul");
     task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
     let began = tokio::time::Instant::now();
     while !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical) {
@@ -210,7 +210,7 @@ async fn is_wiped(backend: Backend) {
 
     // A disk that lost a write, and an agent that is killed.
     std::fs::write(&keyring, "gar\0bage").expect("keyring");
-    kill_child(&task, "consul").await;
+    kill_child(&task, "consul");
     task.wait_event(Event::RegistrationRepaired, LONG)
         .await
         .unwrap_or_else(|e| panic!("{name}: {e}"));

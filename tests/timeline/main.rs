@@ -4,12 +4,13 @@
 mod acl;
 mod agent;
 mod auto;
+mod examples;
 mod faults;
 mod health;
+mod migrate;
 mod offer;
 mod refusal;
 mod repair;
-mod migrate;
 mod start;
 mod stop;
 mod support;

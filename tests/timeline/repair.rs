@@ -201,7 +201,7 @@ async fn an_agent_that_is_killed_comes_back_with_its_data_and_without() {
         if wiped {
             std::fs::rename(&dir, data.path().join("gone")).expect("data folder");
         }
-        kill_child(&task, "consul").await;
+        kill_child(&task, "consul");
         back(what, &task, before, Instant::now(), async || offered(&cluster).await).await;
     }
     let seen = Seen(task.timeline().await.expect("timeline"));

@@ -56,8 +56,10 @@ impl MeshTask {
     /// If it does not answer with 200.
     pub async fn agent_put_json(&self, path: &str, body: Value) -> Result<()> {
         let url = format!("http://127.0.0.1:{}{path}", self.ports.http);
-        let put =
-            move || async move { client().put(url).json(&body).send().await?.error_for_status() };
+        let put = move || async move {
+            let put = client().put(url).header("X-Consul-Token", MANAGEMENT).json(&body);
+            put.send().await?.error_for_status()
+        };
         self.ecs.host().spawn(put).await??;
         Ok(())
     }
