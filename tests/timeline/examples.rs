@@ -21,7 +21,8 @@ struct Example {
     legacy: Option<Value>,
 }
 
-/// All of them. A document of ours that registers nothing is the rest of those of consul-ecs.
+/// All of them. A document of ours that cannot stand alone, for it has no port and is not outbound-only, is the rest
+/// of those of consul-ecs.
 fn examples() -> Vec<Example> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let (mut examples, mut rest) = (Vec::new(), None);
@@ -36,16 +37,17 @@ fn examples() -> Vec<Example> {
             serde_json::from_str(&text).unwrap_or_else(|e| panic!("{file:?} is no JSON: {e}"));
         if document.get("bootstrapDir").is_some() {
             examples.push(Example { name, ours: json!({}), legacy: Some(document) });
-        } else if document.get("service").is_some() {
+        } else if !document["service"]["port"].is_null() || document["service"]["inbound"] == false
+        {
             examples.push(Example { name, ours: document, legacy: None });
         } else {
             let first = rest.replace(document).is_none();
-            assert!(first, "{name}: two files register nothing: which is whose rest?");
+            assert!(first, "{name}: two files have no port: which is whose rest?");
         }
     }
     if let Some(rest) = rest {
         let mut legacy: Vec<_> = examples.iter_mut().filter(|e| e.legacy.is_some()).collect();
-        assert!(!legacy.is_empty(), "a file registers nothing, and is the rest of nothing");
+        assert!(!legacy.is_empty(), "a file has no port, and is the rest of nothing");
         legacy.iter_mut().for_each(|example| example.ours = rest.clone());
     }
     examples.sort_by(|a, b| a.name.cmp(&b.name));

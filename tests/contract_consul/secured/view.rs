@@ -2,6 +2,7 @@
 
 use super::{SERVICE, until};
 use serde_json::Value;
+use std::cell::RefCell;
 use taskmesh::consul::node_id;
 use taskmesh::timeline::Event;
 use testbed::cluster::{Cluster, MeshTask};
@@ -61,12 +62,24 @@ impl View<'_> {
         until(status, self.task, async || self.checks_at_server().await, wanted).await;
     }
 
-    /// Waits until the agent has all checks again and all pass, and the servers show the same.
-    pub(super) async fn until_all_pass(&self) {
+    /// Waits until the agent has all checks again and all pass, and the servers show the same; gives what was missing
+    /// to the last.
+    pub(super) async fn until_all_pass(&self) -> String {
         let task = self.task;
-        let pass = |checks: &Value| all_pass(task, checks);
+        let missing = RefCell::new(Vec::new());
+        let pass = |checks: &Value| {
+            let passed = all_pass(task, checks);
+            if passed.is_none() {
+                missing.replace(statuses(task, checks));
+            }
+            passed
+        };
         until("passing", task, async || self.agent("/v1/agent/checks").await, pass).await;
         until("passing", task, async || self.checks_at_server().await, pass).await;
+        let missing = missing.into_inner();
+        let not_passing = missing.iter().filter(|(_, status)| status != "passing");
+        let names = not_passing.map(|(id, _)| id.rsplit_once(task.ecs.id()).map_or("", |(_, r)| r));
+        names.collect::<Vec<_>>().join(", ")
     }
 
     /// The nodes of the catalog that are this task's: name and ID.
