@@ -148,7 +148,7 @@ pub(super) async fn probe<T: From<Verdict>>(
 ) {
     let definition = &shared.spec.definition.container_definitions[container];
     let (Some(check), Some(argv)) = (&definition.health_check, definition.probe()) else { return };
-    let limit = shared.spec.scaled(check.timeout);
+    let limit = shared.spec.probe_limit(check.timeout);
     let scale = shared.spec.time_scale;
     let (interval, start_period) =
         (shared.spec.scaled(check.interval), shared.spec.scaled(check.start_period));

@@ -8,6 +8,9 @@ use nix::sys::signal::Signal;
 use super::check::DefinitionError;
 use super::definition::TaskDefinition;
 
+/// A probe of two programs on a busy machine ends within this time.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
 /// Which ECS is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
@@ -43,8 +46,9 @@ pub struct TaskSpec {
     pub env: BTreeMap<String, String>,
     /// Values of `secrets`, by `valueFrom`. A missing one is an empty task failure at start.
     pub secrets: BTreeMap<String, String>,
-    /// Divides the times of the platform: health intervals and timeouts, the agent's 5 s grid,
-    /// Fargate's metadata lag, `restartAttemptPeriod`. Not `stopTimeout` and `startTimeout`.
+    /// Divides the times of the platform: health intervals, the agent's 5 s grid, Fargate's
+    /// metadata lag, `restartAttemptPeriod`, and timeouts of probes above 3 s down to that. Not
+    /// `stopTimeout` and `startTimeout`.
     pub time_scale: f64,
     /// Each container in a PID namespace of its own. `None`: where the host is isolated. Without,
     /// a container's process does not ignore the signals that it has no handler for.
@@ -152,6 +156,13 @@ impl TaskSpec {
     pub(super) fn scaled(&self, seconds: f64) -> Duration {
         // Checked when the definition was parsed; a senseless scale means no waiting.
         Duration::try_from_secs_f64(seconds / self.time_scale).unwrap_or_default()
+    }
+
+    /// How long a probe may take. Its program runs at the machine's own speed, whatever the scale: so not below the
+    /// unscaled timeout, or [`PROBE_LIMIT`] where that is longer.
+    pub(super) fn probe_limit(&self, seconds: f64) -> Duration {
+        let unscaled = Duration::try_from_secs_f64(seconds).unwrap_or(PROBE_LIMIT);
+        self.scaled(seconds).max(unscaled.min(PROBE_LIMIT))
     }
 
     /// Seconds from the stop signal to KILL.
