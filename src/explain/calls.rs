@@ -1,7 +1,7 @@
 //! The calls to the agent's HTTP API, as the registration and the health sync make them.
 
 use crate::config::{Config, hide, show};
-use crate::consul::{self, CheckStatus, ServiceIds};
+use crate::consul::{self, CheckStatus, Locality, ServiceIds};
 use crate::ecs::TaskIdentity;
 use serde::Serialize;
 use serde_json::Value;
@@ -30,6 +30,8 @@ pub(super) struct Subject<'a> {
     pub(super) containers: &'a [String],
     /// In maintenance until the app's port accepts.
     pub(super) held: bool,
+    /// Where the task runs, if it is known here and the agent takes it.
+    pub(super) locality: Option<Locality>,
 }
 
 impl Subject<'_> {
@@ -40,8 +42,9 @@ impl Subject<'_> {
 
     fn startup(&self) -> Vec<Call> {
         let (config, ids) = (self.config, self.ids);
-        let service = consul::service(config, self.task, self.containers);
-        let proxy = consul::proxy(config, self.task);
+        let here = || self.locality.clone();
+        let service = consul::service(config, self.task, self.containers).located(here());
+        let proxy = consul::proxy(config, self.task).located(here());
         let passing = consul::listener_check(ids, config.proxy.public_listener_port)
             .of_service(&ids.proxy, &config.service)
             .started_as(CheckStatus::Passing);

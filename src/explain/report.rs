@@ -13,6 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+/// Where the version is not known, the keys and fields of the newest are shown.
+const NEWEST: Version = Version::new(u32::MAX, 0, 0);
+
 /// What `run` would do.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -135,7 +138,7 @@ impl Explanation {
             notes: loaded.notes.iter().map(|note| hide::text(note)).collect(),
             secrets: inputs.secrets.clone(),
             agent: agent(config, &task, &inputs.consul, &dir),
-            registration: registration(config, &task, &ids, &inputs.task),
+            registration: registration(config, &task, &ids, inputs),
             envoy: commands(config, &ids, &dir),
             stop: stop::stop(config),
             task: note,
@@ -194,9 +197,8 @@ fn agent(config: &Config, task: &TaskIdentity, version: &VersionSource, dir: &Pa
         VersionSource::Given(version) => (Some(*version), "--consul-version".to_owned()),
         VersionSource::Unknown(why) => (None, why.clone()),
     };
-    let newest = Version::new(u32::MAX, 0, 0);
     let written =
-        consul::redacted(consul::agent_config(config, task, &secrets, known.unwrap_or(newest)));
+        consul::redacted(consul::agent_config(config, task, &secrets, known.unwrap_or(NEWEST)));
     let mut extra = consul.extra_config_files.clone();
     let extra_config = consul.extra_config.as_ref().map(|text| {
         let path = dir.join(consul::extra_config_file_name(text));
@@ -230,16 +232,21 @@ fn registration(
     config: &Config,
     task: &TaskIdentity,
     ids: &ServiceIds,
-    source: &TaskSource,
+    inputs: &Inputs,
 ) -> Registration {
     let plan = Plan::new(config, 0);
-    let (synced_containers, containers_note) = synced(&plan, source);
+    let (synced_containers, containers_note) = synced(&plan, &inputs.task);
+    let version = match inputs.consul {
+        VersionSource::Binary(version) | VersionSource::Given(version) => Some(version),
+        VersionSource::Unknown(_) => None,
+    };
     let subject = Subject {
         config,
         task,
         ids,
         containers: &synced_containers,
         held: plan.held_until_port_accepts(&[]),
+        locality: consul::locality(task, version.unwrap_or(NEWEST)),
     };
     Registration {
         api: consul::http_address(&config.consul),
