@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 
-from lib import paths
+from lib import paths, signals
 
 
 def main():
     """Does not return."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    signals.heed()
     # Python ignores them, and what is ignored stays ignored in COMMAND and in all its children.
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)

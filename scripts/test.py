@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 
-from lib import paths
+from lib import paths, signals
 from lib.checks import CHECKS, check
 from lib.tests import Count, run_tests
 
@@ -23,6 +23,7 @@ def main():
     """Runs it all, also where one step fails, so that everything is seen at once."""
     env = {**paths.read_env(), **os.environ}
     os.chdir(paths.ROOT)
+    signals.heed()
     count = Count()
     try:
         if len(sys.argv) == 1:

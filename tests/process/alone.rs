@@ -53,7 +53,9 @@ async fn helper_gives() {
         return;
     }
     let ours = std::fs::read_to_string("/proc/self/status").expect("status");
-    assert!(signals(&ours, "SigIgn").starts_with(&[1, 2, 10]), "the parent was careless");
+    // Whoever started all this may have been careless with more: a shell does so to its background jobs.
+    let ignored = signals(&ours, "SigIgn");
+    assert!([1, 2, 10].iter().all(|signal| ignored.contains(signal)), "{ignored:?}");
     let reaper = Reaper::start().expect("reaper");
     let spec = ChildSpec {
         program: "env".into(),
