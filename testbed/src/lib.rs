@@ -3,6 +3,7 @@
 
 pub mod apps;
 pub mod cluster;
+mod command;
 pub mod definitions;
 pub mod demo;
 pub mod ecs;
@@ -13,5 +14,7 @@ pub mod moto;
 pub mod net;
 pub mod parts;
 pub mod scratch;
+mod screen;
 pub mod seen;
 pub mod skip;
+mod versions;

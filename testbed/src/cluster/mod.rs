@@ -6,6 +6,7 @@
 mod backend;
 mod http;
 mod plan;
+mod records;
 mod server;
 mod start;
 mod task;
@@ -13,6 +14,7 @@ mod task;
 pub use backend::{Backend, beside_us};
 pub use http::get_until;
 pub use plan::{Ports, TaskPlan, merge};
+pub use records::{complaint, record_of};
 pub use server::start_server;
 pub use start::{ClusterPlan, Security, Tokens};
 pub use task::MeshTask;

@@ -1,7 +1,7 @@
 //! A task that runs: its supervisor, its timeline, its end.
 
 use super::MANAGEMENT;
-use super::http::{client, get};
+use super::http::{client, get, get_until};
 use super::plan::Ports;
 use crate::ecs::{EcsTask, TaskResult};
 use crate::net::Proc;
@@ -140,10 +140,44 @@ impl MeshTask {
         Ok((result, serde_json::from_slice(&text)?))
     }
 
+    /// Waits until the task's Envoy routes to exactly this many instances of an upstream. What the servers offer reaches
+    /// it 0.2 s later.
+    ///
+    /// # Errors
+    /// If Envoy's admin interface does not answer.
+    pub async fn until_routes(&self, upstream: &str, instances: usize) -> Result<()> {
+        let url = format!("http://127.0.0.1:{}/clusters?format=json", self.ports.envoy_admin);
+        let prefix = format!("{upstream}.");
+        loop {
+            let clusters = get_until(self.ecs.host(), &url, ENVOY_LIMIT).await?;
+            if healthy_endpoints(&clusters, &prefix) == instances {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The supervisor's last lines, for a failed test.
     pub fn last_lines(&self, count: usize) -> String {
         let lines = self.ecs.output("taskmesh");
         let from = lines.len().saturating_sub(count);
         lines[from..].iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// An Envoy that does not answer within this time is not up.
+const ENVOY_LIMIT: Duration = Duration::from_secs(60);
+
+/// Healthy endpoints of the clusters whose name begins so, in what Envoy's `/clusters?format=json` answers. Consul puts
+/// a hash and a tilde before the name where the upstream has settings of its own.
+fn healthy_endpoints(clusters: &Value, prefix: &str) -> usize {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let begins =
+        |name: &str| name.split_once('~').map_or(name, |(_, rest)| rest).starts_with(prefix);
+    list(&clusters["cluster_statuses"])
+        .iter()
+        .filter(|cluster| cluster["name"].as_str().is_some_and(begins))
+        .flat_map(|cluster| list(&cluster["host_statuses"]))
+        .filter(|host| host["health_status"]["eds_health_status"] == "HEALTHY")
+        .count()
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use serde_json::Value;
 use taskmesh::timeline::{Event, Record};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::screen::{Paint, Screen};
-use crate::cluster::MeshTask;
+use super::screen::Paint;
+use crate::cluster::{MeshTask, record_of};
 use crate::net::{Cursor, Line};
+use crate::screen::Screen;
 
 /// A task whose timeline is shown.
 pub(super) struct Shown {
@@ -64,10 +64,7 @@ impl Shown {
 
     /// What the supervisor complained about last.
     fn why(&self) -> String {
-        let lines = self.task.ecs.output("taskmesh");
-        let complaints: Vec<_> = lines.iter().filter_map(|line| complaint(&line.text)).collect();
-        let from = complaints.len().saturating_sub(8);
-        complaints[from..].join("\n")
+        self.task.complaints(8)
     }
 }
 
@@ -86,61 +83,11 @@ async fn follow(
 ) {
     let mut stop = None;
     while let Some(line) = lines.next().await {
-        let Some(record) = parse(&line.text) else { continue };
+        let Some(record) = record_of(&line.text) else { continue };
         if record.event == Event::StopNoticed {
             stop = Some(record.ms);
         }
         screen.event(name, paint, &record, stop);
         records.send_modify(|records| records.push((line.at, record)));
-    }
-}
-
-/// The record in a supervisor's log line, if it is one of the timeline.
-fn parse(line: &str) -> Option<Record> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    if line["target"] != "taskmesh::timeline" {
-        return None;
-    }
-    let event: Event = serde_json::from_value(line["event"].clone()).ok()?;
-    Some(Record {
-        ms: line["ms"].as_f64()?,
-        timeline: event.stretch(),
-        phase: event.phase(),
-        event,
-        cause: line["cause"].as_str().map(str::to_owned),
-    })
-}
-
-/// A warning or an error of the supervisor or of a child, in one line; what is no log line at all is one too.
-fn complaint(text: &str) -> Option<String> {
-    let Ok(line) = serde_json::from_str::<Value>(text) else { return Some(text.to_owned()) };
-    let level = line["level"].as_str().filter(|level| ["WARN", "ERROR"].contains(level))?;
-    let who = line["child"].as_str().or(line["target"].as_str()).unwrap_or_default();
-    Some(format!("  {level} {who}: {}", line["message"].as_str().unwrap_or_default()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_timelines_lines_are_records() {
-        let line = r#"{"timestamp":"x","level":"INFO","message":"timeline","timeline":"Shutdown",
-            "phase":"T1","event":"peers-updated","ms":47.5,"cause":"confirmed","target":"taskmesh::timeline"}"#;
-        let record = parse(line).expect("a record");
-        assert_eq!((record.event, record.ms), (Event::PeersUpdated, 47.5));
-        assert_eq!(record.cause.as_deref(), Some("confirmed"));
-        assert!(parse(&line.replace("taskmesh::timeline", "taskmesh::app")).is_none());
-        assert!(parse("panicked at").is_none());
-    }
-
-    #[test]
-    fn complaints_are_what_a_reader_needs_when_it_went_wrong() {
-        let line = |level: &str| {
-            format!(r#"{{"level":"{level}","message":"no","target":"child","child":"envoy"}}"#)
-        };
-        assert_eq!(complaint(&line("WARN")).as_deref(), Some("  WARN envoy: no"));
-        assert_eq!(complaint(&line("INFO")), None);
-        assert_eq!(complaint("Segmentation fault").as_deref(), Some("Segmentation fault"));
     }
 }

@@ -7,9 +7,9 @@
 //! | `order` | the order that a timeline must have |
 //! | `verdict` | what has to be true of the whole run |
 //! | `summary` | the tables at the end |
-//! | `header` | which programs are used |
+//! | `header` | what is said at its beginning |
 //! | `files` | the pictures, timelines and logs that are left |
-//! | `screen` | columns and colours |
+//! | `screen` | the timeline's columns and colours |
 //!
 //! Nothing is left behind however it ends: processes and namespaces belong to the hosts' threads (see
 //! [`crate::net`]), so that they end with this process, also when it gets KILL.
@@ -27,12 +27,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use nix::sys::signal::Signal;
-use tokio::signal::unix::{SignalKind, signal};
 
-use screen::Screen;
+use crate::command;
+use crate::screen::Screen;
 
 /// `testbed demo`.
 #[derive(Debug, Args)]
@@ -77,34 +75,5 @@ impl Protocol {
 #[must_use]
 pub fn run(args: &DemoArgs) -> ExitCode {
     let screen = Screen::new();
-    let ended = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime")
-        .and_then(|runtime| runtime.block_on(until_signal(args, screen)));
-    match ended {
-        Ok(code) => code,
-        Err(error) => {
-            screen.line("");
-            screen.bad(&format!("demo: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// The scenario, or the first signal: then everything is dropped, which ends all processes.
-async fn until_signal(args: &DemoArgs, screen: Screen) -> Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let signal = tokio::select! {
-        ended = scenario::play(args, screen) => return ended,
-        _ = interrupt.recv() => Signal::SIGINT,
-        _ = terminate.recv() => Signal::SIGTERM,
-        _ = hangup.recv() => Signal::SIGHUP,
-    };
-    screen.line("");
-    screen.bad(&format!("demo: {signal}: every process was ended, nothing is left"));
-    // All signals in use are below 128.
-    Ok(ExitCode::from(128 + signal as u8))
+    command::run("demo", screen, scenario::play(args, screen))
 }

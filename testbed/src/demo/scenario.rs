@@ -4,19 +4,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use serde_json::Value;
 use taskmesh::timeline::{Event, Timeline};
-use tokio::time::{Instant, Interval, interval_at, sleep};
+use tokio::time::{Instant, Interval, interval_at, sleep, timeout};
 
 use super::files::Folder;
-use super::header::Parts;
 use super::live::Shown;
-use super::screen::{Paint, Screen};
-use super::{DemoArgs, Protocol, summary, verdict};
-use crate::cluster::{Cluster, MeshTask, TaskPlan, get_until};
+use super::screen::Paint;
+use super::{DemoArgs, Protocol, header, summary, verdict};
+use crate::cluster::{Cluster, MeshTask, TaskPlan};
 use crate::definitions::wrapped;
 use crate::ecs::TaskResult;
 use crate::load::{Load, LoadReport, LoadSpec};
+use crate::screen::Screen;
+use crate::versions::Versions;
 
 /// Far more than a step takes; a demo that needs it is broken.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -63,13 +63,13 @@ pub(super) struct Outcome {
 /// If a step did not come to its end. What was wrong in a whole run is in the exit code.
 pub(super) async fn play(args: &DemoArgs, screen: Screen) -> Result<ExitCode> {
     let folder = Folder::prepare(&args.out)?;
-    let parts = Parts::find()?;
-    parts.show(args.protocol, screen);
+    let versions = Versions::find()?;
+    header::show(&versions, args.protocol, screen);
 
     screen.step("1. A Consul server, outside the tasks");
     let began = Instant::now();
-    let cluster = Cluster::start(parts.backend).await?;
-    Parts::show_network(cluster.lan().loopback_reason(), screen);
+    let cluster = Cluster::start(versions.backend).await?;
+    header::show_network(cluster.lan().loopback_reason(), screen);
     screen.dim(&format!("  it leads after {:.0?}", began.elapsed()));
 
     screen.step("2. Three tasks start at once: T0, T1, T2 (ms since each one's own start)");
@@ -217,27 +217,10 @@ const KNOWS_BOTH_LIMIT: Duration = Duration::from_secs(5);
 /// Offered is what the servers know; web's Envoy hears of it a moment later. With protocol tcp it matters: a kept
 /// connection stays with the instance that it was opened to.
 async fn until_web_knows_both(web: &MeshTask) -> Result<()> {
-    let url = format!("http://127.0.0.1:{}/clusters?format=json", web.ports.envoy_admin);
-    let began = Instant::now();
-    loop {
-        let clusters = get_until(web.ecs.host(), &url, LIMIT).await?;
-        let healthy = healthy_endpoints(&clusters, "api.");
-        if healthy >= 2 || began.elapsed() > KNOWS_BOTH_LIMIT {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(5)).await;
+    match timeout(KNOWS_BOTH_LIMIT, web.until_routes("api", 2)).await {
+        Ok(known) => known,
+        Err(_) => Ok(()),
     }
-}
-
-/// Healthy endpoints of the clusters whose name begins so, in what Envoy's `/clusters?format=json` answers.
-fn healthy_endpoints(clusters: &Value, prefix: &str) -> usize {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    list(&clusters["cluster_statuses"])
-        .iter()
-        .filter(|cluster| cluster["name"].as_str().is_some_and(|name| name.starts_with(prefix)))
-        .flat_map(|cluster| list(&cluster["host_statuses"]))
-        .filter(|host| host["health_status"]["eds_health_status"] == "HEALTHY")
-        .count()
 }
 
 /// What failed until both have answered is told, and not counted as lost.

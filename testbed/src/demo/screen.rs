@@ -1,19 +1,12 @@
-//! Columns and colours, for 80 columns.
+//! The timeline's columns and colours, for 80 columns.
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
-
-use owo_colors::{OwoColorize, Style};
+use owo_colors::Style;
 use taskmesh::timeline::{Event, Phase, Record, Stretch};
+
+use crate::screen::Screen;
 
 /// The cause's column is the last; what does not fit is cut.
 const CAUSE: usize = 18;
-
-/// Standard output.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Screen {
-    colour: bool,
-}
 
 /// What a task's lines look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,41 +17,6 @@ pub(super) enum Paint {
 }
 
 impl Screen {
-    /// Colours on a terminal, unless `NO_COLOR` is set or the terminal is dumb.
-    pub(super) fn new() -> Self {
-        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colour: io::stdout().is_terminal() && !dumb && !unwanted }
-    }
-
-    /// One line. Where nobody reads any more nothing is lost by not writing it.
-    pub(super) fn line(self, text: &str) {
-        let mut out = io::stdout().lock();
-        _ = writeln!(out, "{text}").and_then(|()| out.flush()).is_ok();
-    }
-
-    /// What is done now.
-    pub(super) fn step(self, text: &str) {
-        self.line("");
-        self.line(&self.bold(text));
-    }
-
-    pub(super) fn good(self, text: &str) {
-        self.line(&self.paint(text, Style::new().green().bold()));
-    }
-
-    pub(super) fn bad(self, text: &str) {
-        self.line(&self.paint(text, Style::new().red().bold()));
-    }
-
-    pub(super) fn dim(self, text: &str) {
-        self.line(&self.paint(text, Style::new().dimmed()));
-    }
-
-    pub(super) fn bold(self, text: &str) -> String {
-        self.paint(text, Style::new().bold())
-    }
-
     /// The head of the timeline's columns.
     pub(super) fn columns(self) {
         self.dim(&row("task", "phase", "event", "ms", "stop +ms", "cause"));
@@ -101,10 +59,6 @@ impl Screen {
             self.paint(task, task_style.bold()),
             self.paint(phase, of_phase(record))
         )
-    }
-
-    fn paint(self, text: &str, style: Style) -> String {
-        if self.colour { text.style(style).to_string() } else { text.to_owned() }
     }
 }
 

@@ -6,7 +6,7 @@ use super::Protocol;
 use super::files::{Folder, HTML, SVG, timeline_file};
 use super::order::violations;
 use super::scenario::{Ended, Outcome, STAYS, STOPPED, Traffic};
-use super::screen::Screen;
+use crate::screen::Screen;
 
 /// All of it.
 pub(super) fn show(outcome: &Outcome, folder: &Folder, protocol: Protocol, screen: Screen) {
