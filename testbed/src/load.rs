@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::net::{Host, HostTask};
 pub use http1::{BadUrl, RequestError};
 use http1::{Connection, Target};
-pub use report::{Failure, LoadReport};
+pub use report::{Failure, LoadReport, Slot};
 
 /// What to send. Make one with [`LoadSpec::new`].
 #[derive(Debug, Clone)]

@@ -20,9 +20,21 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// One good answer.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    /// Since the load began.
+    ended_us: u64,
+    took_us: u32,
+    /// Which of `names` answered.
+    who: u16,
+}
+
 /// What a load client counted.
 #[derive(Debug, Clone)]
 pub struct LoadReport {
+    /// What the samples count from.
+    load_begun: Instant,
     begun: Instant,
     ended: Option<Instant>,
     /// Answers with a status of 200 to 299.
@@ -37,13 +49,24 @@ pub struct LoadReport {
     pub seen: BTreeMap<String, (Instant, Instant)>,
     /// The first failures.
     pub failures: Vec<Failure>,
-    /// Microseconds of each good answer.
-    latencies: Vec<u32>,
+    /// Of the samples' responders.
+    names: Vec<String>,
+    samples: Vec<Sample>,
+}
+
+/// The requests that ended within one stretch of time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Good answers by responder.
+    pub ok: BTreeMap<String, u32>,
+    /// All other requests.
+    pub failed: u32,
 }
 
 impl LoadReport {
     pub(crate) fn new(begun: Instant) -> Self {
         Self {
+            load_begun: begun,
             begun,
             ended: None,
             ok: 0,
@@ -52,7 +75,8 @@ impl LoadReport {
             reasons: BTreeMap::new(),
             seen: BTreeMap::new(),
             failures: Vec::new(),
-            latencies: Vec::new(),
+            names: Vec::new(),
+            samples: Vec::new(),
         }
     }
 
@@ -60,8 +84,16 @@ impl LoadReport {
         self.ok += 1;
         *self.responders.entry(from.to_owned()).or_default() += 1;
         self.seen.entry(from.to_owned()).or_insert((at, at)).1 = at;
-        let micros = (at - begun).as_micros();
-        self.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let who = self.names.iter().position(|name| name == from).unwrap_or_else(|| {
+            self.names.push(from.to_owned());
+            self.names.len() - 1
+        });
+        self.samples.push(Sample {
+            ended_us: micros(at.saturating_duration_since(self.load_begun)),
+            took_us: u32::try_from(micros(at - begun)).unwrap_or(u32::MAX),
+            who: u16::try_from(who).unwrap_or(u16::MAX),
+        });
     }
 
     pub(super) fn failure(&mut self, error: &RequestError, at: Instant) {
@@ -85,6 +117,7 @@ impl LoadReport {
             rest.filter(|(_, n)| *n > 0).map(|(key, n)| (key.clone(), n)).collect()
         };
         Self {
+            load_begun: self.load_begun,
             begun: earlier.ended.unwrap_or(earlier.begun),
             ended: self.ended,
             ok: self.ok - earlier.ok,
@@ -93,14 +126,39 @@ impl LoadReport {
             reasons: minus(&self.reasons, &earlier.reasons),
             seen: self.seen.clone(),
             failures: self.failures.get(earlier.failures.len()..).unwrap_or_default().to_vec(),
-            latencies: self.latencies.get(earlier.latencies.len()..).unwrap_or_default().to_vec(),
+            names: self.names.clone(),
+            samples: self.samples.get(earlier.samples.len()..).unwrap_or_default().to_vec(),
         }
+    }
+
+    /// The requests by when they ended: `count` stretches of `width` each, the first of which begins at `from`.
+    /// Failures beyond the first thousand are not among them.
+    #[must_use]
+    pub fn slots(&self, from: Instant, width: Duration, count: usize) -> Vec<Slot> {
+        let mut slots = vec![Slot::default(); count];
+        let index = |at: Instant| {
+            let since = at.checked_duration_since(from)?;
+            usize::try_from(since.as_micros() / width.as_micros().max(1)).ok()
+        };
+        for sample in &self.samples {
+            let at = self.load_begun + Duration::from_micros(sample.ended_us);
+            if let Some(slot) = index(at).and_then(|i| slots.get_mut(i)) {
+                let name = self.names.get(usize::from(sample.who)).cloned().unwrap_or_default();
+                *slot.ok.entry(name).or_default() += 1;
+            }
+        }
+        for failure in &self.failures {
+            if let Some(slot) = index(failure.at).and_then(|i| slots.get_mut(i)) {
+                slot.failed += 1;
+            }
+        }
+        slots
     }
 
     /// The latency that this part (0 to 1) of the good answers kept; zero without any.
     #[must_use]
     pub fn latency(&self, part: f64) -> Duration {
-        let mut sorted = self.latencies.clone();
+        let mut sorted: Vec<u32> = self.samples.iter().map(|sample| sample.took_us).collect();
         sorted.sort_unstable();
         let last = sorted.len().saturating_sub(1);
         // In range by construction: `part` is clamped.
@@ -153,6 +211,29 @@ mod tests {
         assert_eq!(report.latency(0.5), Duration::from_millis(51));
         assert_eq!(report.latency(0.99), Duration::from_millis(100));
         assert_eq!((report.responders["api-1"], report.reasons["timeout"]), (101, 1));
+    }
+
+    #[test]
+    fn slots_hold_what_ended_in_them_also_in_a_later_part() {
+        let begun = Instant::now();
+        let ms = |ms| begun + Duration::from_millis(ms);
+        let mut report = LoadReport::new(begun);
+        report.success("api-1", begun, ms(5));
+        let mut earlier = report.clone();
+        earlier.ended = Some(ms(6));
+        for (name, at) in [("api-1", 12), ("api-2", 19), ("api-2", 20), ("api-2", 45)] {
+            report.success(name, ms(at - 1), ms(at));
+        }
+        report.failure(&RequestError::Timeout, ms(21));
+        let slots = report.since(&earlier).slots(ms(10), Duration::from_millis(10), 3);
+        let of = |api_1: Option<u32>, api_2: Option<u32>, failed| Slot {
+            ok: [("api-1", api_1), ("api-2", api_2)]
+                .into_iter()
+                .filter_map(|(name, n)| Some((name.to_owned(), n?)))
+                .collect(),
+            failed,
+        };
+        assert_eq!(slots, [of(Some(1), Some(1), 0), of(None, Some(1), 1), of(None, None, 0)]);
     }
 
     #[test]
