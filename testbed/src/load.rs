@@ -1,51 +1,94 @@
-//! A closed-loop HTTP/1.1 load client: each connection sends its next request when it has its
-//! answer, so that a slow or broken peer is seen as such and not flooded.
+//! A closed-loop load client: each loop sends its next request when it has its answer, so that a slow or broken peer is
+//! seen as such and not flooded.
 //!
-//! The HTTP is by hand, for a client library hides what is counted here: it sends a request again
-//! when the peer closed the idle connection.
+//! It speaks each kind of protocol itself, for a client library hides what is counted here: it sends a request again
+//! when the peer closed the idle connection. Every request is sent once, and fails where it failed.
 
+mod client;
+mod error;
+pub(crate) mod framing;
+pub(crate) mod grpc;
 mod http1;
+mod http2;
 mod report;
+mod target;
+mod tcp;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::net::{Host, HostTask};
-pub use http1::{BadUrl, RequestError};
-use http1::{Connection, Target};
+pub(crate) use client::Client;
+pub use error::RequestError;
 pub use report::{Failure, LoadReport, Slot};
+pub use target::BadUrl;
+use target::Target;
+
+/// What a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// A GET with HTTP/1.1. A status of 200 to 299 and a whole body are a success.
+    #[default]
+    Http1,
+    /// The same with HTTP/2 in the clear, by prior knowledge.
+    Http2,
+    /// A server-streaming gRPC call; gRPC's framing, but the messages are JSON. A success is a status of 200, whole
+    /// messages and `grpc-status: 0`.
+    Grpc,
+    /// `ask` and a line of JSON, such as `{"from": "api-1", "n": 3}`. With `"bye": true` in it, the app closes the
+    /// connection after it, and the next request opens another; every other end is a failure.
+    Tcp,
+}
 
 /// What to send. Make one with [`LoadSpec::new`].
 #[derive(Debug, Clone)]
 pub struct LoadSpec {
     target: Target,
-    /// Connections, each with one request under way.
+    kind: Kind,
+    /// Connections, each with one request under way, or with as many as it has streams.
     pub connections: usize,
-    /// Between an answer and the connection's next request.
+    /// Loops that share a connection; 1 at least. Without a meaning for [`Kind::Http1`] and [`Kind::Tcp`].
+    pub streams: usize,
+    /// Between an answer and the loop's next request.
     pub pause: Duration,
     /// After which a request counts as failed.
     pub timeout: Duration,
-    /// Keep connections open between requests, unless the peer says `Connection: close`.
+    /// Keep connections open between requests, unless the peer closes them.
     pub keep_alive: bool,
 }
 
 impl LoadSpec {
-    /// Four connections without a pause to an `http://host:port/path`.
+    /// Four connections without a pause to an `http://host:port/path`, with [`Kind::Http1`]; or to a
+    /// `tcp://host:port`, with [`Kind::Tcp`].
     ///
     /// # Errors
     /// If it is no such URL.
     pub fn new(url: &str) -> Result<Self, BadUrl> {
+        let (target, kind) = Target::parse(url)?;
         Ok(Self {
-            target: Target::parse(url)?,
+            target,
+            kind,
             connections: 4,
+            streams: 1,
             pause: Duration::ZERO,
             timeout: Duration::from_secs(5),
             keep_alive: true,
         })
+    }
+
+    /// Sets the kind of the requests.
+    ///
+    /// # Errors
+    /// If the URL is of another form than the kind's.
+    pub fn kind(mut self, kind: Kind) -> Result<Self, BadUrl> {
+        self.target.fits(kind)?;
+        self.kind = kind;
+        Ok(self)
     }
 
     /// Sets the number of connections.
@@ -55,11 +98,26 @@ impl LoadSpec {
         self
     }
 
+    /// Sets the number of loops that share a connection.
+    #[must_use]
+    pub fn streams(mut self, streams: usize) -> Self {
+        self.streams = streams;
+        self
+    }
+
     /// Sets the pause after each answer.
     #[must_use]
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
+    }
+
+    /// The clients of one connection.
+    fn clients(&self) -> Vec<Client> {
+        let first = Client::new(self);
+        let mut all: Vec<_> = (1..self.streams).map_while(|_| first.share()).collect();
+        all.push(first);
+        all
     }
 }
 
@@ -98,7 +156,8 @@ impl Load {
         let shared = Arc::new(Shared { spec, mode: watch::Sender::new(Mode::Run), report });
         let worker = shared.clone();
         let task = host.spawn(move || async move {
-            let all = (0..worker.spec.connections).map(|_| connection(&worker));
+            let clients = (0..worker.spec.connections).flat_map(|_| worker.spec.clients());
+            let all = clients.map(|client| closed_loop(&worker, client));
             futures_util::future::join_all(all).await;
         });
         Self { shared, task }
@@ -124,8 +183,8 @@ impl Load {
 
     /// Waits until this many requests more have succeeded.
     pub async fn wait_ok(&self, more: u64) {
-        let goal = self.report().ok + more;
-        while self.report().ok < goal {
+        let goal = self.shared.report().ok + more;
+        while self.shared.report().ok < goal {
             sleep(Duration::from_millis(5)).await;
         }
     }
@@ -147,10 +206,9 @@ impl Drop for Load {
     }
 }
 
-async fn connection(shared: &Shared) {
+async fn closed_loop(shared: &Shared, mut client: Client) {
     let spec = &shared.spec;
     let mut mode = shared.mode.subscribe();
-    let mut open: Option<Connection> = None;
     loop {
         // The sender lives in `shared`.
         _ = mode.wait_for(|mode| *mode != Mode::Pause).await.is_ok();
@@ -158,11 +216,11 @@ async fn connection(shared: &Shared) {
             return;
         }
         let begun = Instant::now();
-        let answer = timeout(spec.timeout, request(spec, open.take())).await;
-        match answer.unwrap_or(Err(RequestError::Timeout)) {
-            Ok((body, connection)) => {
-                shared.report().success(&responder(&body), begun, Instant::now());
-                open = connection.filter(|_| spec.keep_alive);
+        match client.request().await {
+            Ok(answer) => {
+                let mut report = shared.report();
+                report.success(&answer.from, begun, Instant::now());
+                report.closed_by_app += u64::from(answer.closed_by_app);
             }
             Err(error) => {
                 shared.report().failure(&error, Instant::now());
@@ -174,22 +232,4 @@ async fn connection(shared: &Shared) {
             sleep(spec.pause).await;
         }
     }
-}
-
-async fn request(
-    spec: &LoadSpec,
-    open: Option<Connection>,
-) -> Result<(Vec<u8>, Option<Connection>), RequestError> {
-    let connection = match open {
-        Some(connection) => connection,
-        None => Connection::open(&spec.target).await?,
-    };
-    connection.get(&spec.target).await
-}
-
-/// Who answered: behind `/call` it is the upstream.
-fn responder(body: &[u8]) -> String {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let from = body.pointer("/upstream/from").or_else(|| body.get("from"));
-    from.and_then(Value::as_str).unwrap_or("?").to_owned()
 }

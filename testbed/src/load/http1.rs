@@ -5,76 +5,17 @@ use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Longest body that is read.
-const BODY_LIMIT: usize = 16 * 1024 * 1024;
-
-/// Not an `http://host:port/path`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not of the form http://host:port/path")]
-pub struct BadUrl(String);
-
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// No connection.
-    #[error("connect: {0}")]
-    Connect(io::ErrorKind),
-    /// The connection ended or broke before the answer was whole.
-    #[error("{stage}: {kind}")]
-    Broken {
-        /// What was under way.
-        stage: &'static str,
-        /// How it broke.
-        kind: io::ErrorKind,
-    },
-    /// An answer, but not a good one.
-    #[error("status {status}{}", .hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default())]
-    Status {
-        /// The status.
-        status: u16,
-        /// The beginning of a text body: Envoy says there what is wrong.
-        hint: Option<String>,
-    },
-    /// Not HTTP.
-    #[error("not an HTTP answer")]
-    NotHttp,
-    /// It took too long.
-    #[error("timeout")]
-    Timeout,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    authority: String,
-    path: String,
-}
-
-impl Target {
-    pub(super) fn parse(url: &str) -> Result<Self, BadUrl> {
-        let bad = || BadUrl(url.to_owned());
-        let rest = url.strip_prefix("http://").ok_or_else(bad)?;
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (_, port) = authority.rsplit_once(':').ok_or_else(bad)?;
-        port.parse::<u16>().map_err(|_| bad())?;
-        Ok(Self { authority: authority.to_owned(), path: format!("/{path}") })
-    }
-}
+use super::error::{BODY_LIMIT, RequestError, broken, hint};
+use super::target::Target;
 
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: BufReader<TcpStream>,
 }
 
-fn broken(stage: &'static str) -> impl Fn(io::Error) -> RequestError {
-    move |error| RequestError::Broken { stage, kind: error.kind() }
-}
-
 impl Connection {
     pub(super) async fn open(target: &Target) -> Result<Self, RequestError> {
-        let connect = |error: io::Error| RequestError::Connect(error.kind());
-        let stream = TcpStream::connect(&target.authority).await.map_err(connect)?;
-        stream.set_nodelay(true).map_err(connect)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream: BufReader::new(target.connect().await?) })
     }
 
     /// One request. The connection comes back if it can take another.
@@ -82,16 +23,13 @@ impl Connection {
         mut self,
         target: &Target,
     ) -> Result<(Vec<u8>, Option<Self>), RequestError> {
-        let Target { authority, path } = target;
+        let Target { authority, path, .. } = target;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
         self.stream.get_mut().write_all(request.as_bytes()).await.map_err(broken("write"))?;
         let head = self.head().await?;
         let body = self.body(&head).await?;
         if !(200..300).contains(&head.status) {
-            let text = String::from_utf8_lossy(&body);
-            let hint =
-                Some(text.trim().chars().take(80).collect()).filter(|h: &String| !h.is_empty());
-            return Err(RequestError::Status { status: head.status, hint });
+            return Err(RequestError::Status { status: head.status, hint: hint(&body) });
         }
         Ok((body, (!head.close).then_some(self)))
     }
@@ -184,17 +122,10 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_target_needs_a_port() {
-        assert!(Target::parse("http://10.0.0.1:9090").is_ok());
-        assert!(Target::parse("http://10.0.0.1/x").is_err());
-        assert!(Target::parse("https://10.0.0.1:443/").is_err());
-    }
-
     async fn answer(text: &'static str) -> Result<(Vec<u8>, bool), RequestError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let url = format!("http://{}/x", listener.local_addr().expect("an address"));
-        let target = Target::parse(&url).expect("a target");
+        let (target, _) = Target::parse(&url).expect("a target");
         let server = async {
             let (mut peer, _) = listener.accept().await.expect("a peer");
             let mut request = [0; 1024];

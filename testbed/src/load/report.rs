@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::http1::RequestError;
+use super::error::RequestError;
 
 /// More failures than this are counted, not kept.
 const KEPT: usize = 1000;
@@ -41,6 +41,8 @@ pub struct LoadReport {
     pub ok: u64,
     /// All other requests.
     pub failed: u64,
+    /// Connections that ended with the app's word that it closes them ([`Kind::Tcp`](super::Kind)).
+    pub closed_by_app: u64,
     /// Good answers by responder.
     pub responders: BTreeMap<String, u64>,
     /// Failures by reason.
@@ -71,6 +73,7 @@ impl LoadReport {
             ended: None,
             ok: 0,
             failed: 0,
+            closed_by_app: 0,
             responders: BTreeMap::new(),
             reasons: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -122,6 +125,7 @@ impl LoadReport {
             ended: self.ended,
             ok: self.ok - earlier.ok,
             failed: self.failed - earlier.failed,
+            closed_by_app: self.closed_by_app - earlier.closed_by_app,
             responders: minus(&self.responders, &earlier.responders),
             reasons: minus(&self.reasons, &earlier.reasons),
             seen: self.seen.clone(),
