@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server.
+//! The HTTP server, for HTTP/1.1 and HTTP/2 on the same port.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,20 +17,20 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::HttpArgs;
-use super::term::{self, OnTerm};
+use super::{HttpArgs, grpc, term};
 
 /// How long `/call` waits for the upstream.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(10);
 
-struct Server {
+pub(super) struct Server {
     args: HttpArgs,
     served: AtomicU64,
     client: reqwest::Client,
 }
 
 impl Server {
-    async fn answer(&self, mut more: Value) -> Json<Value> {
+    /// Who answers and which request it was, after the delay.
+    pub(super) async fn answer(&self, mut more: Value) -> Json<Value> {
         sleep(self.args.delay).await;
         more["from"] = json!(self.args.name);
         more["n"] = json!(self.served.fetch_add(1, Ordering::Relaxed) + 1);
@@ -44,12 +45,14 @@ struct Slow {
 }
 
 /// Durations such as `1s`, without a dependency for it.
-mod duration {
+pub(super) mod duration {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, de::Error};
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub(in crate::apps) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Duration, D::Error> {
         humantime::parse_duration(&String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
@@ -82,8 +85,11 @@ pub(super) async fn serve(args: HttpArgs) -> io::Result<ExitCode> {
         .route("/healthy", get(root))
         .route("/slow", get(slow))
         .route("/call", get(call))
+        .route("/testbed.Echo/Stream", post(grpc::stream))
         .with_state(server);
     let (drain, drained) = oneshot::channel::<()>();
+    // An answer in several writes, such as gRPC's, would wait for the peer's delayed acknowledgement.
+    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true).is_ok());
     let serving = axum::serve(listener, routes).with_graceful_shutdown(async {
         _ = drained.await.is_ok();
     });
@@ -92,8 +98,8 @@ pub(super) async fn serve(args: HttpArgs) -> io::Result<ExitCode> {
         () = &mut asked => {}
         ended = &mut serving => return ended.map(|()| ExitCode::SUCCESS),
     }
-    if on_term == OnTerm::Drain {
-        // Open connections get `Connection: close` with their last answer.
+    if on_term.drains() {
+        // Open connections get `Connection: close` with their last answer, or a GOAWAY.
         _ = drain.send(()).is_ok();
         serving.await?;
         println!("drained");

@@ -1,6 +1,9 @@
 //! Small programs that tests and the demo run as the apps of simulated tasks.
 
+mod call;
+mod grpc;
 mod http;
+mod tcp;
 mod term;
 
 use std::net::SocketAddr;
@@ -9,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-pub use term::OnTerm;
+pub use term::{OnTerm, TermArgs};
 
 /// `testbed app ...`.
 #[derive(Debug, Args)]
@@ -21,17 +24,21 @@ pub struct AppArgs {
 /// The programs.
 #[derive(Debug, Subcommand)]
 enum App {
-    /// An HTTP/1.1 server: `GET /` says who answered, as does `/healthy`; `/call` asks the upstream, `/slow` takes
-    /// the time in `?for=`
+    /// A server for HTTP/1.1 and, by prior knowledge, HTTP/2: `GET /` says who answered, as does `/healthy`; `/call`
+    /// asks the upstream, `/slow` takes the time in `?for=`. `POST /testbed.Echo/Stream?messages=3&every=10ms` is a
+    /// gRPC call (its messages are JSON)
     Http(HttpArgs),
+    /// A server that answers each line `ask` with a line of JSON that says who answered
+    Tcp(TcpArgs),
+    /// Calls an upstream without a break until TERM and for `--linger` more, and says what became of the calls
+    Call(CallArgs),
     /// Runs for a while
     Sleep {
         /// How long; for ever if not given
         #[arg(long = "for", value_parser = humantime::parse_duration)]
         time: Option<Duration>,
-        /// What TERM does
-        #[arg(long, value_enum, default_value_t)]
-        term: OnTerm,
+        #[command(flatten)]
+        term: TermArgs,
     },
     /// Exits with a code after a while
     Exit {
@@ -60,11 +67,42 @@ pub struct HttpArgs {
     #[arg(long, value_parser = humantime::parse_duration, default_value = "0ms")]
     pub listen_after: Duration,
     /// What TERM does
-    #[arg(long, value_enum, default_value_t)]
-    pub term: OnTerm,
+    #[command(flatten)]
+    pub term: TermArgs,
     /// Where `/call` asks, such as http://127.0.0.1:5432
     #[arg(long)]
     pub upstream: Option<String>,
+}
+
+/// `testbed app tcp`.
+#[derive(Debug, Clone, Args)]
+pub struct TcpArgs {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub listen: SocketAddr,
+    /// Who answers
+    #[arg(long)]
+    pub name: String,
+    /// How long every answer takes
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "0ms")]
+    pub delay: Duration,
+    /// What TERM does
+    #[command(flatten)]
+    pub term: TermArgs,
+}
+
+/// `testbed app call`.
+#[derive(Debug, Clone, Args)]
+pub struct CallArgs {
+    /// What to call, with HTTP/1.1, such as http://127.0.0.1:5432
+    #[arg(long)]
+    pub upstream: String,
+    /// Between an answer and the next call
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "0ms")]
+    pub pause: Duration,
+    /// How long it goes on after TERM
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "2s")]
+    pub linger: Duration,
 }
 
 /// Runs one of the programs to its end.
@@ -75,6 +113,8 @@ pub fn run(args: AppArgs) -> ExitCode {
         runtime.block_on(async {
             match args.app {
                 App::Http(args) => http::serve(args).await,
+                App::Tcp(args) => tcp::serve(args).await,
+                App::Call(args) => call::run(args).await,
                 App::Sleep { time, term } => sleep(time, term).await,
                 App::Exit { code, after } => {
                     tokio::time::sleep(after).await;
@@ -89,7 +129,7 @@ pub fn run(args: AppArgs) -> ExitCode {
     })
 }
 
-async fn sleep(time: Option<Duration>, term: OnTerm) -> std::io::Result<ExitCode> {
+async fn sleep(time: Option<Duration>, term: TermArgs) -> std::io::Result<ExitCode> {
     let asked = term::asked(term)?;
     let over = async {
         match time {
