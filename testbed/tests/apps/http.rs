@@ -1,37 +1,19 @@
-//! The apps and the load client, in simulated tasks.
-
-mod support;
+//! The HTTP app, and how the load client sees it.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use support::{json_of, spec};
+use serde_json::json;
 use testbed::ecs::EcsTask;
 use testbed::load::{Load, LoadSpec};
 use testbed::net::{Lan, ProcessSpec};
 use tokio::time::timeout;
 
-fn http(name: &str, more: &[&str]) -> Value {
-    let mut command = vec![
-        env!("CARGO_BIN_EXE_testbed"),
-        "app",
-        "http",
-        "--name",
-        name,
-        "--listen",
-        "{{ip}}:9090",
-    ];
-    command.extend(more);
-    json!({"name": name, "command": command})
-}
+use crate::server;
+use crate::support::{json_of, spec};
 
 async fn start(lan: &Lan, name: &str, more: &[&str]) -> (EcsTask, String) {
-    let host = lan.host(name).expect("a host");
-    let url = format!("http://{}:9090", host.ip());
-    let task = EcsTask::start(&host, spec(json!([http(name, more)]))).await.expect("started");
-    let line = task.container(name).expect("there").wait_line("listens").await;
-    line.expect("it listens");
-    (task, url)
+    let (task, authority) = crate::start(lan, "http", name, more).await;
+    (task, format!("http://{authority}"))
 }
 
 #[tokio::test]
@@ -77,7 +59,7 @@ async fn an_app_that_drains_finishes_what_is_under_way() {
 async fn an_app_that_ignores_term_is_killed() {
     let lan = Lan::new().expect("a network");
     let host = lan.host("api-1").expect("a host");
-    let mut app = http("api-1", &["--term", "ignore"]);
+    let mut app = server("http", "api-1", &["--term", "ignore"]);
     app["stopTimeout"] = json!(0.2);
     let task = EcsTask::start(&host, spec(json!([app]))).await.expect("started");
     let app = task.container("api-1").expect("it");
