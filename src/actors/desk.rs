@@ -239,18 +239,17 @@ impl Desk {
                 futures_util::future::join_all(checks)
             );
             // Maintenance alone takes the instance out; a check that is gone cannot be passing.
-            let failed = [service, proxy]
-                .into_iter()
-                .chain(checks)
-                .filter_map(Result::err)
-                .find(|e| !e.is_not_found());
-            let Some(e) = failed else {
-                return report(&self.reports, Event::Withdrawn(Ok(())));
-            };
-            if e.is_client_error() {
-                return report(&self.reports, Event::Withdrawn(Err(e.to_string())));
+            let failed = [service, proxy].into_iter().chain(checks).filter_map(Result::err);
+            let failed: Vec<_> = failed.filter(|e| !e.is_not_found()).collect();
+            // A refusal of one call is no reason to give up on another that may still work.
+            let may_pass = failed.iter().find(|e| !e.is_client_error());
+            match (may_pass, failed.first()) {
+                (Some(e), _) => self.trouble(Some(e.to_string())),
+                (None, refused) => {
+                    let result = refused.map_or(Ok(()), |e| Err(e.to_string()));
+                    return report(&self.reports, Event::Withdrawn(result));
+                }
             }
-            self.trouble(Some(e.to_string()));
             beat.rest().await;
         }
     }

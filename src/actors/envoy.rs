@@ -248,19 +248,54 @@ async fn drain(site: Site, reports: Reports) {
         tracing::warn!(error = %e, "envoy does not take the drain");
         beat.rest().await;
     }
-    let mut quiet_reads = 0;
-    while quiet_reads < 2 {
+    let mut reads = Reads::default();
+    loop {
         let left = if http { admin.rq_active().await } else { admin.cx_active(port).await };
-        match left {
+        let left = match left {
             // The protocol may come from the servers (service-defaults) and differ from what we think.
-            Ok(None) if http => {
-                quiet_reads += u32::from(admin.cx_active(port).await == Ok(Some(0)))
-            }
-            Ok(Some(0) | None) => quiet_reads += 1,
-            Ok(Some(_)) => quiet_reads = 0,
-            Err(e) => tracing::debug!(error = %e, "envoy does not tell what is in flight"),
+            Ok(None) if http => admin.cx_active(port).await.map(|left| left.unwrap_or(1)),
+            left => left.map(|left| left.unwrap_or(0)),
+        };
+        if let Err(e) = &left {
+            tracing::debug!(error = %e, "envoy does not tell what is in flight");
+        }
+        if reads.are_quiet(left.ok()) {
+            return report(&reports, Event::InboundDrained);
         }
         tokio::time::sleep(DRAIN_READ).await;
     }
-    report(&reports, Event::InboundDrained);
+}
+
+/// Reads of what is in flight, [`DRAIN_READ`] apart.
+#[derive(Default)]
+struct Reads {
+    last_was_quiet: bool,
+}
+
+impl Reads {
+    /// This read, and the one before it, showed nothing in flight. One that failed (`None`) proves nothing.
+    fn are_quiet(&mut self, left: Option<u64>) -> bool {
+        let quiet = left == Some(0);
+        std::mem::replace(&mut self.last_was_quiet, quiet) && quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_reads_in_a_row_must_show_that_nothing_is_in_flight() {
+        for (reads, quiet_at) in [
+            (&[Some(0), Some(0)][..], Some(1)),
+            (&[Some(3), Some(0), Some(0)], Some(2)),
+            (&[Some(0), Some(1), Some(0), Some(0)], Some(3)),
+            (&[Some(0), None, Some(0), Some(0)], Some(3)),
+            (&[Some(0), Some(1), Some(0)], None),
+        ] {
+            let mut so_far = Reads::default();
+            let at = reads.iter().position(|read| so_far.are_quiet(*read));
+            assert_eq!(at, quiet_at, "{reads:?}");
+        }
+    }
 }

@@ -96,4 +96,61 @@ mod tests {
         let asked = asked.load(Ordering::Relaxed);
         assert!((2..=30).contains(&asked), "asked {asked} times");
     }
+
+    const OURS: &str = "web-1-sidecar-proxy";
+
+    /// What the servers show: a proxy, and the status of its only check.
+    fn shows(id: &str, status: &str) -> String {
+        let check = format!(r#"{{"CheckID": "c", "Status": "{status}"}}"#);
+        format!(
+            r#"[{{"Node": {{"Node": "n"}}, "Service": {{"ID": "{id}", "Service": "x"}}, "Checks": [{check}]}}]"#
+        )
+    }
+
+    /// The verdict after these answers, the last of which goes on; every question must be the right one.
+    async fn verdict(answers: Vec<(u16, String)>, shown: bool) -> (PeersView, usize) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let router = Router::new().fallback(move |uri: axum::http::Uri| {
+            let query = uri.query().unwrap_or_default().to_owned();
+            assert!(query.contains("consistent") && !query.contains("passing"), "{query}");
+            let at = count.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+            let (status, body) = answers[at].clone();
+            async move { (axum::http::StatusCode::from_u16(status).unwrap(), body) }
+        });
+        let consul = Client::new(&serve(router).await, None).unwrap();
+        let ids =
+            ServiceIds { name: "web".to_owned(), proxy: OURS.to_owned(), ..ServiceIds::default() };
+        let shown = AtomicBool::new(shown);
+        let told = std::cell::RefCell::new(None);
+        let asking = ask(&consul, &ids, &shown, |view| *told.borrow_mut() = Some(view));
+        tokio::time::timeout(Duration::from_secs(20), asking).await.expect("no verdict");
+        (told.into_inner().expect("a verdict"), asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn a_warning_instance_is_routed_to_so_only_critical_or_gone_confirms() {
+        let ok = |body: String| (200, body);
+        let nobody = || ok("[]".to_owned());
+        let other = || ok(shows("other-sidecar-proxy", "passing"));
+        for (answers, shown, view, asked) in [
+            (vec![ok(shows(OURS, "critical"))], false, PeersView::Confirmed, 1),
+            (
+                vec![ok(shows(OURS, "warning")), ok(shows(OURS, "critical"))],
+                false,
+                PeersView::Confirmed,
+                2,
+            ),
+            // Gone after it was there, in this or in an earlier answer.
+            (vec![ok(shows(OURS, "warning")), nobody()], false, PeersView::Confirmed, 2),
+            (vec![ok(shows(OURS, "passing")), other()], false, PeersView::Confirmed, 2),
+            (vec![nobody()], true, PeersView::Confirmed, 1),
+            // Never there: that proves nothing.
+            (vec![nobody()], false, PeersView::NeverShown, 1),
+            (vec![other()], false, PeersView::NeverShown, 1),
+            (vec![(500, "no leader".to_owned()), nobody()], true, PeersView::Confirmed, 2),
+        ] {
+            assert_eq!(verdict(answers.clone(), shown).await, (view, asked), "{answers:?}");
+        }
+    }
 }

@@ -29,6 +29,11 @@ struct Inner {
     refuses: Option<(u16, &'static str)>,
     /// Shows every port so.
     port_shown: Option<u16>,
+    /// Services in maintenance, and TTL checks with what was written into them.
+    maintained: BTreeMap<String, String>,
+    updated: BTreeMap<String, Value>,
+    /// What it answers to writes of a stop, by a part of their path; so many times.
+    fails: Vec<(&'static str, u16, usize)>,
 }
 
 #[derive(Clone, Default)]
@@ -65,7 +70,20 @@ impl Agent {
                     s.services.insert(id, body);
                     ok
                 }
-                ["agent", "service", "maintenance", _] => ok,
+                _ if s.fails.iter().any(|f| f.2 > 0 && uri.path().contains(f.0)) => {
+                    let fail = s.fails.iter_mut().find(|f| f.2 > 0 && uri.path().contains(f.0));
+                    let (_, status, left) = fail.unwrap();
+                    *left -= 1;
+                    (StatusCode::from_u16(*status).unwrap(), "no".to_owned())
+                }
+                ["agent", "service", "maintenance", id] => {
+                    s.maintained.insert(id.to_owned(), uri.query().unwrap().to_owned());
+                    ok
+                }
+                ["agent", "check", "update", id] => {
+                    s.updated.insert(id.to_owned(), serde_json::from_slice(body).unwrap());
+                    ok
+                }
                 ["agent", "service", id] => match s.services.get(id) {
                     Some(body) => {
                         let mut view = body.clone();
@@ -308,4 +326,60 @@ async fn after_the_hush_nothing_is_looked_at_or_written() {
     scene.actor.cast(Msg::EndHold).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(scene.agent.with(|s| (s.writes, s.looks)), (writes, looks));
+}
+
+/// The burst of a stop, and how often each thing failed before; gives what came of it, and what stands at the agent.
+async fn withdrawn(fails: Vec<(&'static str, u16, usize)>) -> (Result<(), String>, Scene) {
+    let mut scene = Scene::start(Agent::default()).await;
+    scene.registered().await;
+    scene.actor.cast(Msg::Hush).unwrap();
+    scene.agent.with(|s| (s.fails, s.maintained) = (fails, BTreeMap::new()));
+    scene.actor.cast(Msg::Withdraw).unwrap();
+    let result = scene
+        .hear(|event| match event {
+            Event::Withdrawn(result) => Some(result.clone()),
+            _ => None,
+        })
+        .await;
+    (result, scene)
+}
+
+impl Scene {
+    /// Everything that the burst must have done.
+    fn assert_withdrawn(&self) {
+        let ids = &self.ids;
+        self.agent.with(|s| {
+            for id in [&ids.service, &ids.proxy] {
+                assert!(s.maintained[id].contains("enable=true"), "{:?}", s.maintained);
+            }
+            let check = &s.updated[&ids.check("app")];
+            assert_eq!(check["Status"], "critical", "{check}");
+        });
+    }
+}
+
+#[tokio::test]
+async fn the_burst_makes_ttl_checks_critical_and_puts_service_and_proxy_into_maintenance() {
+    let (result, scene) = withdrawn(vec![]).await;
+    assert_eq!(result, Ok(()));
+    scene.assert_withdrawn();
+}
+
+#[tokio::test]
+async fn a_part_of_the_burst_that_fails_is_tried_again_also_when_another_is_refused() {
+    let (result, scene) = withdrawn(vec![("maintenance", 500, 3), ("check/update", 503, 1)]).await;
+    assert_eq!(result, Ok(()));
+    scene.assert_withdrawn();
+    // The check is refused for ever, the maintenance only fails once.
+    let (result, scene) =
+        withdrawn(vec![("check/update", 403, usize::MAX), ("sidecar-proxy", 500, 1)]).await;
+    assert!(result.is_err_and(|why| why.contains("403")));
+    let ids = &scene.ids;
+    scene.agent.with(|s| assert!(s.maintained.contains_key(&ids.proxy), "{:?}", s.maintained));
+}
+
+#[tokio::test]
+async fn a_check_that_is_gone_is_no_trouble_for_the_burst() {
+    let (result, _) = withdrawn(vec![("check/update", 404, usize::MAX)]).await;
+    assert_eq!(result, Ok(()));
 }
