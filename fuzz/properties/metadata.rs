@@ -37,7 +37,7 @@ fn verdict(container: &Container) {
 
 /// Apps and synced containers: of this task, never our own nor ECS's, each once.
 fn names(task: &Task, own: &str) {
-    let apps = ecs::app_containers(task, own, None, &[], &[]);
+    let apps = ecs::app_containers(task, own, None, &[], &[], None);
     let synced = ecs::reporting_containers(task, own);
     for names in [&apps, &synced] {
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
@@ -50,7 +50,7 @@ fn names(task: &Task, own: &str) {
         }
     }
     let wrapped = [own.to_owned(), "elsewhere".to_owned()];
-    assert_eq!(ecs::app_containers(task, own, Some(&wrapped), &[], &[]), ["elsewhere"]);
+    assert_eq!(ecs::app_containers(task, own, Some(&wrapped), &[], &[], None), ["elsewhere"]);
     task.is_stopping();
 }
 

@@ -228,7 +228,7 @@ impl Hands for Crew {
             Effect::DrainInbound => tell(&self.envoy, envoy::Msg::Drain),
             Effect::Deregister => tell(&self.registration, registration::Msg::Deregister),
             // The executor keeps these for itself.
-            Effect::Record { .. } | Effect::Arm { .. } | Effect::Exit(_) => {}
+            Effect::Record { .. } | Effect::Warn(_) | Effect::Arm { .. } | Effect::Exit(_) => {}
         }
     }
 

@@ -27,6 +27,7 @@ pub struct Exited {
 
 /// One line of the stream. A reader looks at what it knows, so that fields can be added.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Line {
     /// Do not start yet: this latch is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +44,10 @@ pub struct Line {
     /// With `release`: nobody else sends the TERM, so the wrapper must.
     #[serde(default, skip_serializing_if = "is_false")]
     pub term: bool,
+    /// What the task definition gives this container, in ms from its stop signal to ECS's KILL: a stop that is held
+    /// back must be passed on well before. Comes with any other word, or alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout_ms: Option<u64>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's `skip_serializing_if` hands a reference
@@ -53,15 +58,17 @@ fn is_false(b: &bool) -> bool {
 /// What one wrapper was told, and therefore what comes next.
 #[derive(Debug, Default)]
 pub(super) struct Feed {
+    container: String,
+    stop_timeout_ms: Option<u64>,
     waiting_for: Option<(String, Option<String>)>,
     started: bool,
     released: bool,
 }
 
 impl Feed {
-    /// `started`: the command runs already, so `start` is not said.
-    pub(super) fn new(started: bool) -> Self {
-        Self { started, ..Self::default() }
+    /// `started`: the command of `container` runs already, so `start` is not said.
+    pub(super) fn new(container: &str, started: bool) -> Self {
+        Self { container: container.to_owned(), started, ..Self::default() }
     }
 
     /// The next line for `status`, `None` if there is nothing new to say.
@@ -69,6 +76,16 @@ impl Feed {
         if self.released {
             return None;
         }
+        let known = status.stop_timeouts_ms.get(&self.container).copied();
+        let news = known.filter(|_| known != self.stop_timeout_ms);
+        self.stop_timeout_ms = known.or(self.stop_timeout_ms);
+        match self.word(status) {
+            Some(line) => Some(Line { stop_timeout_ms: news, ..line }),
+            None => news.map(|_| Line { stop_timeout_ms: news, ..Line::default() }),
+        }
+    }
+
+    fn word(&mut self, status: &Status) -> Option<Line> {
         // Started too late to start: it holds no traffic that could drain, so it is sent home at once.
         if !self.started && (status.gate.release || status.stop.is_some()) {
             self.released = true;
@@ -223,11 +240,32 @@ mod tests {
 
     #[test]
     fn a_running_app_that_attaches_again_waits_for_its_release() {
-        let mut feed = Feed::new(true);
+        let mut feed = Feed::new("app", true);
         assert_eq!(json(&mut feed, &waiting("agent joined")), "");
         assert_eq!(json(&mut feed, &gate(true, false, false)), "");
         let want = r#"{"release":true,"term":true}"#;
         assert_eq!(json(&mut feed, &gate(true, true, true)), want);
+    }
+
+    #[test]
+    fn the_stop_timeout_comes_with_the_next_word_or_alone_and_once() {
+        let defined = |status: Status| {
+            let of = |name: &str, ms| (name.to_owned(), ms);
+            let stop_timeouts_ms = [of("app", 8000), of("other", 1)].into();
+            Status { stop_timeouts_ms, ..status }
+        };
+        let mut feed = Feed::new("app", false);
+        let want = r#"{"wait":"consul agent","stopTimeoutMs":8000}"#;
+        assert_eq!(json(&mut feed, &defined(waiting("consul agent"))), want);
+        assert_eq!(json(&mut feed, &defined(gate(true, false, false))), r#"{"start":true}"#);
+        let mut late = Feed::new("app", true);
+        assert_eq!(json(&mut late, &gate(true, false, false)), "");
+        let alone = r#"{"stopTimeoutMs":8000}"#;
+        assert_eq!(json(&mut late, &defined(gate(true, false, false))), alone);
+        assert_eq!(json(&mut late, &defined(gate(true, false, false))), "");
+        assert_eq!(json(&mut late, &defined(gate(true, true, false))), r#"{"release":true}"#);
+        let mut unknown = Feed::new("third", true);
+        assert_eq!(json(&mut unknown, &defined(gate(true, false, false))), "");
     }
 
     #[tokio::test]

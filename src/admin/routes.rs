@@ -123,7 +123,7 @@ async fn attach(
         return *refused;
     }
     let lines = Lines {
-        feed: Feed::new(started),
+        feed: Feed::new(&container, started),
         status: api.source.status.clone(),
         _attached: api.apps.attach(&container, api.source.requests.clone()),
     };

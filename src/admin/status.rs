@@ -1,6 +1,7 @@
 //! What the supervisor publishes about itself: one value, replaced as a whole, read by the admin API.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The state of the supervisor, as `GET /v1/status` gives it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Status {
     pub stop: Option<StopStatus>,
     /// What wrapped apps may do now.
     pub gate: Gate,
+    /// By the task definition, in ms from a container's stop signal to ECS's KILL; empty while it was not read.
+    #[serde(default)]
+    pub stop_timeouts_ms: BTreeMap<String, u64>,
 }
 
 /// A readiness latch that is still held.

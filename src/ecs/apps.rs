@@ -29,27 +29,32 @@ fn may_be_app(container: &Container, own_name: &str) -> bool {
 /// through FireLens, the log router waits for us). Sorted, each once.
 ///
 /// A name need not be listed in `task`: on EC2 a container that was never pulled is not.
+///
+/// A log router is told by its name or its image, and by `definition` where that was read.
 pub fn app_containers(
     task: &Task,
     own_name: &str,
     configured: Option<&[String]>,
     wrapped: &[String],
     health_synced: &[String],
+    definition: Option<&TaskDefinition>,
 ) -> Vec<String> {
+    let routes_logs = |name: &str| {
+        task.container(name).is_some_and(routes_logs)
+            || definition.and_then(|d| d.container(name)).is_some_and(|c| c.routes_logs)
+    };
     let mut names: Vec<String> = match configured {
         // We cannot wait for our own end.
         Some(configured) => configured.iter().filter(|name| *name != own_name).cloned().collect(),
         None => {
-            let listed = |name: &&String| {
-                name.as_str() != own_name
-                    && !injected(name)
-                    && !task.container(name).is_some_and(routes_logs)
-            };
+            let listed =
+                |name: &&String| name.as_str() != own_name && !injected(name) && !routes_logs(name);
             wrapped.iter().chain(health_synced).filter(listed).cloned().collect()
         }
     };
     if configured.is_none() && names.is_empty() {
         let apps = task.containers.iter().filter(|container| may_be_app(container, own_name));
+        let apps = apps.filter(|container| !routes_logs(&container.name));
         names.extend(apps.map(|container| container.name.clone()));
     }
     sorted(names)

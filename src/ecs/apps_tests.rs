@@ -25,7 +25,7 @@ fn task() -> Task {
 fn apps(configured: Option<&[&str]>, wrapped: &[&str], health_synced: &[&str]) -> Vec<String> {
     let configured = configured.map(names);
     let (wrapped, synced) = (names(wrapped), names(health_synced));
-    app_containers(&task(), "taskmesh", configured.as_deref(), &wrapped, &synced)
+    app_containers(&task(), "taskmesh", configured.as_deref(), &wrapped, &synced, None)
 }
 
 #[test]
@@ -56,7 +56,12 @@ fn without_a_definition_the_apps_that_report_health_are_synced_also_while_it_is_
 }
 
 fn defined(name: &str, essential: bool, health_check: bool) -> DefinedContainer {
-    DefinedContainer { name: name.to_owned(), essential, health_check, routes_logs: false }
+    DefinedContainer {
+        name: name.to_owned(),
+        essential,
+        health_check,
+        ..DefinedContainer::default()
+    }
 }
 
 #[test]
@@ -75,6 +80,20 @@ fn with_a_definition_those_are_synced_that_are_essential_and_have_a_health_check
     };
     assert_eq!(synced_by_definition(&definition, "taskmesh"), ["app", "zebra"]);
     assert_eq!(synced_by_definition(&TaskDefinition::default(), "taskmesh"), names(&[]));
+}
+
+#[test]
+fn the_definition_tells_a_log_router_that_neither_name_nor_image_tells() {
+    let router = DefinedContainer { routes_logs: true, ..defined("worker", true, false) };
+    let definition = TaskDefinition { containers: vec![router, defined("app", true, false)] };
+    for wrapped in [&[][..], &["worker"]] {
+        let apps =
+            app_containers(&task(), "taskmesh", None, &names(wrapped), &[], Some(&definition));
+        assert_eq!(apps, ["app"]);
+    }
+    let configured = names(&["worker"]);
+    let apps = app_containers(&task(), "taskmesh", Some(&configured), &[], &[], Some(&definition));
+    assert_eq!(apps, ["worker"], "what is configured stands");
 }
 
 #[test]

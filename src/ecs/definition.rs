@@ -13,6 +13,7 @@ mod api;
 
 use super::TaskIdentity;
 use crate::config::Env;
+use std::time::Duration;
 
 /// A task definition, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +33,28 @@ pub struct DefinedContainer {
     pub health_check: bool,
     /// It is the task's FireLens log router.
     pub routes_logs: bool,
+    /// From its stop signal to ECS's KILL, where the definition says so.
+    pub stop_timeout: Option<Duration>,
+    /// Containers that must have got somewhere before this one starts. They are stopped only after it.
+    pub depends_on: Vec<String>,
+}
+
+/// `stopTimeout` of a container that has none: ECS's default, which an EC2 instance can change for its containers
+/// (`ECS_CONTAINER_STOP_TIMEOUT`).
+const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl TaskDefinition {
+    /// The container of this name.
+    pub fn container(&self, name: &str) -> Option<&DefinedContainer> {
+        self.containers.iter().find(|container| container.name == name)
+    }
+}
+
+impl DefinedContainer {
+    /// From its stop signal to ECS's KILL: 30 s where the definition does not say.
+    pub fn time_to_stop(&self) -> Duration {
+        self.stop_timeout.unwrap_or(DEFAULT_STOP_TIMEOUT)
+    }
 }
 
 /// Why the definition could not be read.

@@ -18,8 +18,10 @@ use tokio::time::Instant;
 pub enum Msg {
     /// A fact.
     Event(Event),
-    /// Time to say what is waited for.
+    /// Time to say what a start waits for.
     Tick,
+    /// Time to say what a stop waits for.
+    StopTick,
 }
 
 impl From<Event> for Msg {
@@ -33,7 +35,7 @@ impl TryFrom<Msg> for Event {
     fn try_from(msg: Msg) -> Result<Self, ()> {
         match msg {
             Msg::Event(event) => Ok(event),
-            Msg::Tick => Err(()),
+            Msg::Tick | Msg::StopTick => Err(()),
         }
     }
 }
@@ -85,6 +87,8 @@ pub struct State {
     status: watch::Sender<Arc<Status>>,
     roles: HashMap<ActorId, &'static str>,
     finished: Option<oneshot::Sender<u8>>,
+    /// Lines about the stop that were timed.
+    stop_lines: u32,
 }
 
 /// How often a wait is spoken of in the log.
@@ -109,6 +113,7 @@ impl Actor for Supervisor {
             status: args.status,
             roles,
             finished: Some(args.finished),
+            stop_lines: 0,
         })
     }
 
@@ -130,9 +135,17 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             Msg::Event(event) => s.advance(&myself, event),
+            // A stop has lines of its own, which count from when it was noticed.
+            Msg::Tick if s.machine.facts().stop.is_some() => {}
             Msg::Tick => {
                 s.say_what_is_awaited();
                 myself.send_after(TICK, || Msg::Tick);
+            }
+            // After the exit code nothing is said any more.
+            Msg::StopTick if s.finished.is_none() => {}
+            Msg::StopTick => {
+                s.say_stop_goes_on();
+                s.time_stop_line(&myself);
             }
         }
         Ok(())
@@ -191,7 +204,17 @@ impl State {
                 tracing::debug!("nobody waits for the exit code");
             }
             myself.stop(None);
+        } else if self.stop_lines == 0 {
+            self.time_stop_line(myself);
         }
+    }
+
+    /// Sees to it that the stop is spoken of 5 s after it was noticed, 10 s after it, and so on.
+    fn time_stop_line(&mut self, myself: &ActorRef<Msg>) {
+        let Some(stop) = self.machine.facts().stop else { return };
+        self.stop_lines += 1;
+        let due = stop.at + TICK * self.stop_lines;
+        myself.send_after(due.saturating_sub(self.executor.now()), || Msg::StopTick);
     }
 
     fn publish(&self) {
@@ -206,16 +229,25 @@ impl State {
         });
     }
 
-    fn say_what_is_awaited(&mut self) {
+    fn say_stop_goes_on(&self) {
         let at = self.executor.now();
         let status = self.machine.status(&self.plan, &self.executor.service_id(), at);
-        if let Some(stop) = &status.stop {
-            tracing::info!(
-                awaiting = %stop.awaiting,
-                seconds_left = stop.seconds_left.map(|s| (s * 10.0).round() / 10.0),
-                "stopping"
-            );
-        } else if let Some(first) = status.pending.first() {
+        let Some(stop) = status.stop else { return };
+        let tenths = |seconds: f64| (seconds * 10.0).round() / 10.0;
+        tracing::info!(
+            awaiting = %stop.awaiting,
+            seconds = tenths(at.as_secs_f64() - stop.since_ms / 1000.0),
+            seconds_left = stop.seconds_left.map(tenths),
+            cause = %stop.cause,
+            not_awaited = self.machine.not_awaited(&self.plan),
+            "stopping"
+        );
+    }
+
+    fn say_what_is_awaited(&self) {
+        let at = self.executor.now();
+        let status = self.machine.status(&self.plan, &self.executor.service_id(), at);
+        if let Some(first) = status.pending.first() {
             let seconds = (at.as_secs_f64() - first.since_ms / 1000.0).round();
             tracing::warn!(
                 latch = %first.latch,

@@ -11,6 +11,7 @@ use super::phase::Phase;
 use super::plan::{Plan, Synced};
 use crate::admin::HealthSyncStatus;
 use crate::ecs;
+use std::time::Duration;
 
 /// What the task definition says of health checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,7 +100,13 @@ impl Facts {
 
 impl Machine {
     /// A word on the task definition. The first answer counts: a revision never changes.
-    pub(crate) fn on_definition(&mut self, plan: &Plan, event: Event, out: &mut Vec<Effect>) {
+    pub(crate) fn on_definition(
+        &mut self,
+        plan: &Plan,
+        at: Duration,
+        event: Event,
+        out: &mut Vec<Effect>,
+    ) {
         if !plan.asks_definition() || matches!(self.facts.definition, Definition::Says(_)) {
             return;
         }
@@ -107,8 +114,10 @@ impl Machine {
             Event::DefinitionUnread { why, last: false } => Definition::Failing(why),
             Event::DefinitionUnread { why, last: true } => Definition::Unread(why),
             Event::DefinitionRead(definition) => {
-                let own_name = self.facts.seen.as_ref().map_or("", |seen| &seen.own_name);
-                Definition::Says(ecs::synced_by_definition(&definition, own_name))
+                let synced = ecs::synced_by_definition(&definition, self.facts.own_name());
+                self.facts.defined = Some(definition);
+                self.compare_stop_timeouts(plan, at, out);
+                Definition::Says(synced)
             }
             _ => return,
         };

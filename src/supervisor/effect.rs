@@ -16,6 +16,8 @@ pub enum Effect {
         /// Why, if there is more than one reason.
         cause: Option<String>,
     },
+    /// Tell people that this is wrong, in the log.
+    Warn(String),
     /// Begin to read the task's metadata, and go on.
     WatchTask,
     /// Read it once now.

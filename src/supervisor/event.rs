@@ -113,6 +113,7 @@ pub enum Source {
     ConsulAgent,
     Registration,
     HealthSync,
+    TaskDefinition,
     Bootstrap,
     Envoy,
 }
@@ -125,6 +126,7 @@ impl Source {
             Self::ConsulAgent => "consul agent",
             Self::Registration => "registration",
             Self::HealthSync => "health sync",
+            Self::TaskDefinition => "task definition",
             Self::Bootstrap => "envoy bootstrap",
             Self::Envoy => "envoy",
         }

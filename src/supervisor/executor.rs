@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// Whoever does the work: the actors in production, a recorder in tests. `perform` returns at once; what came of it
 /// comes back as an [`Event`].
 pub trait Hands: Send + 'static {
-    /// Begins to do `effect`. Records, timers and the exit never get here.
+    /// Begins to do `effect`. Records, warnings, timers and the exit never get here.
     fn perform(&mut self, effect: Effect);
 
     /// The service's ID, empty until it is known.
@@ -51,6 +51,7 @@ impl Executor {
             match effect {
                 Effect::Record { event, cause } => self.record(event, cause),
                 Effect::Arm { id, at, generation } => self.arm(myself, id, at, generation),
+                Effect::Warn(why) => tracing::warn!("{why}"),
                 Effect::Exit(code) => exit = Some(code),
                 effect => self.hands.perform(effect),
             }

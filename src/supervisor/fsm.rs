@@ -95,6 +95,7 @@ pub fn step(plan: &Plan, mut m: Machine, at: Duration, event: Event) -> (Machine
         m.enter(plan, at, &mut out);
     }
     m.note_latches(at);
+    m.facts.note_exposure();
     (m, out)
 }
 
@@ -142,7 +143,7 @@ impl Machine {
         }
     }
 
-    /// Writes a stop down. Only the first one counts as the cause.
+    /// Writes a stop down. Only the first one counts as the cause; that ECS stops the task counts also after another.
     pub(crate) fn notice_stop(
         &mut self,
         plan: &Plan,
@@ -150,6 +151,7 @@ impl Machine {
         cause: StopCause,
         out: &mut Vec<Effect>,
     ) {
+        self.facts.ecs_stops |= !cause.is_our_own();
         if self.facts.stop.is_some() {
             return;
         }
@@ -157,7 +159,7 @@ impl Machine {
         self.record(out, timeline::Event::StopNoticed, Some(cause.name().to_owned()));
         self.limit_stop(plan, at + plan.total_stop, out);
         if cause.is_our_own() {
-            self.limit_stop(plan, at + plan.stop_timeout, out);
+            self.limit_stop(plan, at + self.facts.stop_timeout(plan), out);
         }
     }
 
@@ -171,7 +173,7 @@ impl Machine {
         }
         self.facts.own_term = Some(at);
         self.notice_stop(plan, at, StopCause::Term, out);
-        self.limit_stop(plan, at + plan.stop_timeout, out);
+        self.limit_stop(plan, at + self.facts.stop_timeout(plan), out);
     }
 
     fn on_admin(&mut self, plan: &Plan, at: Duration, request: Request, out: &mut Vec<Effect>) {

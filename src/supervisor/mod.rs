@@ -15,6 +15,7 @@
 //! effects into messages, timers and records.
 
 pub mod actor;
+mod apps;
 mod checks;
 mod child;
 mod effect;
@@ -24,6 +25,7 @@ mod facts;
 mod fsm;
 pub mod health;
 pub(crate) mod health_book;
+mod limits;
 mod phase;
 mod plan;
 pub mod refusal;

@@ -156,6 +156,13 @@ impl Plan {
         self.inbound != Inbound::None && !told_by_checks
     }
 
+    /// What the steps of a stop may take, the apps' own end left out.
+    pub(crate) fn steps_of_a_stop(&self) -> Duration {
+        [self.dwell.max(self.min_delay), self.drain_timeout, self.leave_reserve, self.kill_reserve]
+            .into_iter()
+            .fold(self.propagation_timeout, Duration::saturating_add)
+    }
+
     /// Whose health is synced must be found out.
     pub(crate) fn asks_definition(&self) -> bool {
         self.own_checks.synced == Synced::Auto

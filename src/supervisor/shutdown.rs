@@ -12,7 +12,7 @@ use crate::timeline;
 use std::time::Duration;
 
 /// Who must be quiet before the burst: what they have on its way could make the instance passing after it.
-const QUIETABLE: [Source; 2] = [Source::HealthSync, Source::Registration];
+pub(super) const QUIETABLE: [Source; 2] = [Source::HealthSync, Source::Registration];
 
 impl Machine {
     pub(crate) fn next_in_stop(&self, plan: &Plan) -> Option<Phase> {
@@ -56,7 +56,7 @@ impl Machine {
 
     /// The apps that Envoy stays for. One that was never started is of use to nobody: then only wrappers are waited
     /// for, which must hear that their app is not to start.
-    fn awaited_apps(&self, plan: &Plan) -> Vec<String> {
+    pub(super) fn awaited_apps(&self, plan: &Plan) -> Vec<String> {
         let mut apps = self.facts.running_apps(plan);
         if *self.envoy.state() == State::Idle {
             apps.retain(|app| self.facts.wrapped.contains_key(app));
@@ -159,7 +159,7 @@ impl Machine {
         let dwell = match f.peers {
             Some(PeersEnd::Confirmed) => plan.dwell,
             // By our own record nobody was ever sent here.
-            Some(PeersEnd::NeverOffered) if !f.offered => Duration::ZERO,
+            Some(PeersEnd::NeverOffered) if !f.exposed => Duration::ZERO,
             _ => plan.dwell_unacked,
         };
         let until = (at + dwell).max(f.withdrawn_at + plan.min_delay);
@@ -168,7 +168,7 @@ impl Machine {
         }
     }
 
-    fn end_propagation(&mut self, end: PeersEnd, out: &mut Vec<Effect>) {
+    pub(super) fn end_propagation(&mut self, end: PeersEnd, out: &mut Vec<Effect>) {
         // The phase can be over without an answer (the apps ended): then neither an answer nor the timer counts.
         if self.phase == Phase::Propagating && self.facts.peers.is_none() {
             self.facts.peers = Some(end);
@@ -176,14 +176,14 @@ impl Machine {
         }
     }
 
-    fn end_withdrawal(&mut self, trouble: Option<String>, out: &mut Vec<Effect>) {
+    pub(super) fn end_withdrawal(&mut self, trouble: Option<String>, out: &mut Vec<Effect>) {
         if self.phase == Phase::Withdrawing && !self.facts.withdrawn {
             self.facts.withdrawn = true;
             self.record(out, timeline::Event::ChecksCritical, trouble);
         }
     }
 
-    fn end_drain(&mut self, cause: Option<&str>, out: &mut Vec<Effect>) {
+    pub(super) fn end_drain(&mut self, cause: Option<&str>, out: &mut Vec<Effect>) {
         if !self.facts.drained && self.phase >= Phase::Draining && self.phase < Phase::EndingEnvoy {
             self.facts.drained = true;
             self.record(out, timeline::Event::InboundDrained, cause.map(str::to_owned));
@@ -234,94 +234,6 @@ impl Machine {
             self.facts.withdrawn = true;
             self.facts.deregistered = true;
             self.end_propagation(peers_without_agent(Some(exit)), out);
-        }
-    }
-
-    pub(crate) fn on_stop_timer(&mut self, plan: &Plan, id: TimerId, out: &mut Vec<Effect>) {
-        match id {
-            TimerId::Hush => self.facts.quiet.extend(QUIETABLE),
-            TimerId::Withdraw => {
-                self.end_withdrawal(Some("the agent did not answer".to_owned()), out);
-            }
-            TimerId::Peers => {
-                let end = match self.facts.peers_last {
-                    Some(PeersView::Unreachable(_)) => PeersEnd::ServersUnreachable,
-                    _ => PeersEnd::Timeout,
-                };
-                self.end_propagation(end, out);
-            }
-            TimerId::Dwell => self.facts.dwelled = true,
-            TimerId::Drain => self.end_drain(Some("timeout"), out),
-            TimerId::EnvoyExit => self.kill(Role::Envoy, out),
-            TimerId::Deregister => self.facts.deregistered = true,
-            TimerId::Cut => {
-                if self.phase < Phase::EndingEnvoy && !self.facts.cut {
-                    self.facts.cut = true;
-                    self.facts.overran = true;
-                    let what = self.awaiting(plan);
-                    self.record(out, timeline::Event::Deadline, Some(what));
-                }
-            }
-            TimerId::Deadline => {
-                self.facts.cut = true;
-                self.facts.overran = true;
-                let what = self.awaiting(plan);
-                self.record(out, timeline::Event::Deadline, Some(what));
-                self.kill(Role::Envoy, out);
-                self.kill(Role::Agent, out);
-                self.facts.quiet.extend(QUIETABLE);
-                self.facts.withdrawn = true;
-                self.facts.deregistered = true;
-            }
-            TimerId::End => {
-                self.facts.abandoned = true;
-                let left: Vec<_> = [&self.agent, &self.envoy]
-                    .into_iter()
-                    .filter(|child| child.may_exist())
-                    .map(|child| child.role().name())
-                    .collect();
-                let what = format!("left behind: {}", left.join(", "));
-                self.record(out, timeline::Event::Deadline, Some(what));
-            }
-            TimerId::Start | TimerId::Definition | TimerId::Restart(_) => {}
-        }
-    }
-
-    fn kill(&mut self, role: Role, out: &mut Vec<Effect>) {
-        let (act, first) = self.child_mut(role).kill();
-        if first {
-            self.facts.killed_child = true;
-            self.record(out, timeline::Event::Killed, Some(role.name().to_owned()));
-        }
-        self.act(role, act, out);
-    }
-
-    /// Bounds the stop: everything before the leave is cut at `end` less both reserves, what is left is killed at
-    /// `end` less the kill reserve, and what does not even die of that is left behind a little before `end`. A later
-    /// `end` than the one in force changes nothing.
-    pub(crate) fn limit_stop(&mut self, plan: &Plan, end: Duration, out: &mut Vec<Effect>) {
-        let deadline = end.saturating_sub(plan.kill_reserve);
-        if self.facts.deadline.is_some_and(|d| d <= deadline) {
-            return;
-        }
-        self.facts.deadline = Some(deadline);
-        self.arm(TimerId::Deadline, deadline, out);
-        self.arm(TimerId::End, end.saturating_sub(plan.kill_reserve / 5), out);
-        self.arm(TimerId::Cut, deadline.saturating_sub(plan.leave_reserve), out);
-    }
-
-    /// What the stop waits for now, in words.
-    pub fn awaiting(&self, plan: &Plan) -> String {
-        match self.phase {
-            Phase::AwaitingApps => {
-                let apps = self.awaited_apps(plan);
-                if apps.is_empty() {
-                    "inbound connections".to_owned()
-                } else {
-                    format!("apps: {}", apps.join(", "))
-                }
-            }
-            phase => phase.name().to_owned(),
         }
     }
 }

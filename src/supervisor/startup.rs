@@ -138,7 +138,7 @@ impl Machine {
                 }
             }
             Event::DefinitionRead(_) | Event::DefinitionUnread { .. } => {
-                self.on_definition(plan, event, out);
+                self.on_definition(plan, at, event, out);
             }
             Event::Offered if !self.facts.offered && self.facts.stop.is_none() => {
                 self.facts.offered = true;

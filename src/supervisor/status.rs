@@ -42,6 +42,7 @@ impl Machine {
                 release: self.phase >= Phase::AwaitingApps,
                 term: f.stop.is_some_and(|s| s.cause.is_our_own()),
             },
+            stop_timeouts_ms: f.stop_timeouts_ms(),
         }
     }
 }

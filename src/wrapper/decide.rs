@@ -3,6 +3,7 @@
 use crate::admin::Line;
 use crate::exit;
 use nix::sys::signal::Signal;
+use std::time::Duration;
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(super) enum Event {
     WaitOver,
     /// `--stop-delay-min` has passed since the TERM.
     LeastOver,
-    /// `--stop-delay-max` has passed since the TERM.
+    /// The stop was held back for as long as it may be: see [`Limit`].
     DelayOver,
 }
 
@@ -42,7 +43,11 @@ pub(super) enum Action {
     HoldBack {
         /// The supervisor's word is awaited.
         release: bool,
+        /// When `DelayOver` comes at the latest.
+        limit: Limit,
     },
+    /// A stop is held back already: `DelayOver` comes no later than this after its signal.
+    Shorten(Limit),
     /// Tell the supervisor.
     Tell(Told),
     /// The reason for waiting is another one.
@@ -64,10 +69,41 @@ pub(super) enum Told {
     Exited(u8),
 }
 
+/// How long a stop is held back at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limit {
+    /// From the stop's signal.
+    pub(super) time: Duration,
+    /// What set it: the container's `stopTimeout` if that leaves less than `--stop-delay-max` asks for.
+    pub(super) stop_timeout: Option<Duration>,
+}
+
+/// What the command needs to end in, of a `stopTimeout`.
+const TIME_TO_END: Duration = Duration::from_secs(2);
+
+impl Limit {
+    /// `max`: what the arguments ask for. `stop_timeout`: from the signal to ECS's KILL, where the supervisor has told
+    /// it; of that, 2 s are left for the command to end in, or half of it where it is less than 4 s.
+    fn new(max: Duration, stop_timeout: Option<Duration>) -> Self {
+        let most = |given: Duration| match given < 2 * TIME_TO_END {
+            true => given / 2,
+            false => given - TIME_TO_END,
+        };
+        match stop_timeout.map(|given| (given, most(given))) {
+            Some((given, most)) if most < max => Self { time: most, stop_timeout: Some(given) },
+            _ => Self { time: max, stop_timeout: None },
+        }
+    }
+}
+
 /// Where the wrapper is.
 #[derive(Debug)]
 pub(super) struct Wrapped {
     stop_signal: Signal,
+    /// `--stop-delay-max`, or `--stop-delay-min` where that is longer.
+    max: Duration,
+    /// What the task definition gives this container, once the supervisor has told it.
+    stop_timeout: Option<Duration>,
     /// There is a `--stop-delay-min`.
     has_least: bool,
     /// `--start-alone`.
@@ -103,11 +139,19 @@ struct Held {
 }
 
 impl Wrapped {
-    /// Before anything happened. `stop_signal` is what a self-caused stop sends.
-    pub(super) fn new(stop_signal: Signal, has_least: bool, start_alone: bool) -> Self {
+    /// Before anything happened. `stop_signal` is what a self-caused stop sends; `least` and `max` bound how long a
+    /// stop is held back.
+    pub(super) fn new(
+        stop_signal: Signal,
+        least: Duration,
+        max: Duration,
+        start_alone: bool,
+    ) -> Self {
         Self {
             stop_signal,
-            has_least,
+            max: max.max(least),
+            stop_timeout: None,
+            has_least: !least.is_zero(),
             start_alone,
             child: Child::None,
             attached: false,
@@ -166,13 +210,33 @@ impl Wrapped {
                 }
             }
             (Event::DelayOver, Child::Holding(held)) => {
-                self.forward(held.signal, Some("--stop-delay-max is over: passing the stop on"))
+                let why = match self.limit().stop_timeout {
+                    None => "--stop-delay-max is over: passing the stop on",
+                    Some(_) => "the container's stopTimeout is nearly over: passing the stop on",
+                };
+                self.forward(held.signal, Some(why))
             }
             (Event::WaitOver | Event::LeastOver | Event::DelayOver, _) => vec![],
         }
     }
 
+    fn limit(&self) -> Limit {
+        Limit::new(self.max, self.stop_timeout)
+    }
+
     fn line(&mut self, line: Line) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(ms) = line.stop_timeout_ms {
+            self.stop_timeout = Some(Duration::from_millis(ms));
+            if matches!(self.child, Child::Holding(_)) {
+                actions.push(Action::Shorten(self.limit()));
+            }
+        }
+        actions.extend(self.word(line));
+        actions
+    }
+
+    fn word(&mut self, line: Line) -> Vec<Action> {
         match self.child {
             // A release before the start: the task stops, and CMD has nothing to finish.
             Child::None if line.release => {
@@ -220,11 +284,12 @@ impl Wrapped {
         match child {
             Child::Up if self.attached => {
                 self.child = Child::Holding(held);
-                vec![Action::Tell(Told::Term), Action::HoldBack { release: true }]
+                let limit = self.limit();
+                vec![Action::Tell(Told::Term), Action::HoldBack { release: true, limit }]
             }
             Child::Up | Child::Released if self.has_least => {
                 self.child = Child::Holding(Held { release: false, ..held });
-                vec![Action::HoldBack { release: false }]
+                vec![Action::HoldBack { release: false, limit: self.limit() }]
             }
             Child::Holding(_) => self.forward(signal, Some("a second stop: passing it on")),
             _ => self.forward(signal, None),

@@ -1,6 +1,6 @@
 //! One run of the wrapper: events in, decisions, actions out, until there is an exit code.
 
-use super::decide::{Action, Event, Told, Wrapped};
+use super::decide::{Action, Event, Limit, Told, Wrapped};
 use super::{Args, child, link, say};
 use crate::exit;
 use child::Child;
@@ -53,13 +53,19 @@ pub(super) async fn run(args: &Args) -> u8 {
     });
     let mut session = Session {
         args,
-        wrapped: Wrapped::new(args.stop_signal, !args.stop_delay_min.is_zero(), args.start_alone),
+        wrapped: Wrapped::new(
+            args.stop_signal,
+            args.stop_delay_min,
+            args.stop_delay_max,
+            args.start_alone,
+        ),
         child: None,
         told,
         shared: Arc::clone(&shared),
         began: Instant::now(),
         waiting_for: format!("the supervisor at {}", args.admin),
         said: false,
+        stop_began: None,
         least_over: None,
         delay_over: None,
     };
@@ -143,6 +149,8 @@ struct Session<'a> {
     began: Instant,
     waiting_for: String,
     said: bool,
+    /// When the stop came that is held back.
+    stop_began: Option<Instant>,
     least_over: Option<Instant>,
     delay_over: Option<Instant>,
 }
@@ -158,7 +166,8 @@ impl Session<'_> {
                     return self.act(then);
                 }
                 Action::Forward(signal) => self.forward(signal),
-                Action::HoldBack { release } => self.hold_back(release),
+                Action::HoldBack { release, limit } => self.hold_back(release, limit),
+                Action::Shorten(limit) => self.shorten(limit),
                 // The receiver lives until this sender is dropped.
                 Action::Tell(told) => drop(self.told.send(told)),
                 Action::Waiting(what) => {
@@ -175,19 +184,21 @@ impl Session<'_> {
         None
     }
 
-    fn hold_back(&mut self, release: bool) {
+    fn hold_back(&mut self, release: bool, limit: Limit) {
         let least = self.args.stop_delay_min;
-        let max = self.args.stop_delay_max.max(least);
-        say::line(&match (release, least.is_zero()) {
-            (true, true) => format!("holding the stop back until the peers know, {max:?} at most"),
-            (true, false) => format!(
-                "holding the stop back until the peers know, {least:?} at least, {max:?} at most"
-            ),
-            (false, _) => format!("holding the stop back for {least:?}, as --stop-delay-min says"),
-        });
         let now = Instant::now();
+        say::line(&held_back(release, least, limit));
+        self.stop_began = Some(now);
         self.least_over = (!least.is_zero()).then(|| now + least);
-        self.delay_over = Some(now + max);
+        self.delay_over = Some(now + limit.time);
+    }
+
+    fn shorten(&mut self, limit: Limit) {
+        let Some(over) = self.stop_began.map(|began| began + limit.time) else { return };
+        if self.delay_over.is_some_and(|before| over < before) {
+            say::line(&held_back(true, self.args.stop_delay_min, limit));
+            self.delay_over = Some(over);
+        }
     }
 
     fn spawn(&mut self) -> Event {
@@ -227,5 +238,57 @@ impl Session<'_> {
         let seconds = self.began.elapsed().as_secs();
         say::line(&format!("waiting for {} ({seconds} s)", self.waiting_for));
         self.said = true;
+    }
+}
+
+/// What people are told when a stop is held back: for whom, and for how long.
+fn held_back(release: bool, least: Duration, limit: Limit) -> String {
+    let at_least = if least.is_zero() { String::new() } else { format!("{least:?} at least, ") };
+    let Limit { time, stop_timeout } = limit;
+    let why = stop_timeout.map_or(String::new(), |given| {
+        format!(" (its stopTimeout is {given:?}: less than --stop-delay-max needs)")
+    });
+    match release {
+        true => {
+            format!("holding the stop back until the peers know, {at_least}{time:?} at most{why}")
+        }
+        false => {
+            let time = least.min(time);
+            format!("holding the stop back for {time:?}, as --stop-delay-min says{why}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_hear_how_long_a_stop_is_held_back_and_why_not_longer() {
+        let seconds = Duration::from_secs;
+        let limit = |time, stop_timeout: Option<u64>| Limit {
+            time: seconds(time),
+            stop_timeout: stop_timeout.map(seconds),
+        };
+        for (release, least, limit, said) in [
+            (true, 0, limit(15, None), "until the peers know, 15s at most"),
+            (true, 6, limit(15, None), "until the peers know, 6s at least, 15s at most"),
+            (
+                true,
+                0,
+                limit(8, Some(10)),
+                "until the peers know, 8s at most (its stopTimeout is 10s: less than --stop-delay-max needs)",
+            ),
+            (false, 6, limit(15, None), "for 6s, as --stop-delay-min says"),
+            (
+                false,
+                20,
+                limit(8, Some(10)),
+                "for 8s, as --stop-delay-min says (its stopTimeout is 10s: less than --stop-delay-max needs)",
+            ),
+        ] {
+            let line = held_back(release, seconds(least), limit);
+            assert_eq!(line, format!("holding the stop back {said}"));
+        }
     }
 }

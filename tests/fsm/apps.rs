@@ -3,7 +3,9 @@
 use crate::crew::What;
 use crate::script::{App, Script};
 use crate::world::{World, plan};
+use std::sync::Arc;
 use taskmesh::admin::Request;
+use taskmesh::ecs::{DefinedContainer, TaskDefinition};
 use taskmesh::supervisor::{Event, Inbound, Phase, Plan, Role};
 
 #[test]
@@ -161,4 +163,66 @@ fn app_started_is_written_once_and_for_a_wrapped_app_when_its_command_runs() {
     let world = World::with_apps([App::wrapped("app"), App::wrapped("other")]).until(5000);
     assert_eq!((world.when("app-started"), world.count("app-started")), (Some(209), 1));
     assert!(world.machine.child(Role::Envoy).is_up());
+}
+
+/// A definition in which ours depends on these, and these route logs.
+fn defined(depends_on: &[&str], routers: &[&str]) -> Option<(u64, Event)> {
+    let ours = DefinedContainer {
+        name: "taskmesh".to_owned(),
+        depends_on: depends_on.iter().map(|&name| name.to_owned()).collect(),
+        ..DefinedContainer::default()
+    };
+    let routers = routers.iter().map(|&name| DefinedContainer {
+        name: name.to_owned(),
+        routes_logs: true,
+        ..DefinedContainer::default()
+    });
+    let containers = std::iter::once(ours).chain(routers).collect();
+    Some((1, Event::DefinitionRead(Arc::new(TaskDefinition { containers }))))
+}
+
+#[test]
+fn nobody_waits_for_a_container_that_waits_for_us() {
+    // ECS stops what we depend on only after us, and a log router is no app whatever its name and image.
+    for (definition, words) in [
+        (defined(&["late"], &[]), "apps-stopped: not awaited: late"),
+        (defined(&[], &["late"]), "apps-stopped"),
+    ] {
+        let apps = vec![App::new("app").ends(Some(50)), App::new("late").ends(None)];
+        let script = Script { definition, apps, ..Script::default() };
+        let world = World::of(plan(Inbound::Http), script).ecs_stops(3000).finish();
+        assert!(world.when(words).is_some_and(|at| at < 3700), "{:?}", world.stop());
+        assert_eq!((world.count("> drain") <= 1, world.code()), (true, 0));
+    }
+}
+
+#[test]
+fn an_app_that_we_depend_on_is_protected_from_its_peers_though_not_awaited() {
+    let apps = vec![App::new("app").ends(None)];
+    let script = Script { definition: defined(&["app"], &[]), apps, ..Script::default() };
+    let world = World::of(plan(Inbound::Http), script).ecs_stops(3000).finish();
+    assert_eq!(
+        world.stop()[3..6],
+        [
+            (26, "peers-updated: confirmed"),
+            (586, "inbound-drained"),
+            (586, "apps-stopped: not awaited: app")
+        ]
+    );
+}
+
+#[test]
+fn once_ecs_stops_the_task_too_unwrapped_apps_are_awaited_after_all() {
+    // Ours began it; then StopTask comes, so they are told, and still need the mesh.
+    let apps = vec![App::new("app").ends(Some(3000))];
+    let script = Script { apps, ..Script::default() };
+    let world = World::of(plan(Inbound::Http), script.clone())
+        .api_stops(3000)
+        .at(3100, What::EcsStops)
+        .finish();
+    assert_eq!(world.stop()[0], (0, "stop-noticed: api"));
+    // Its end shows in a read at most 105 ms later.
+    assert!(world.when("apps-stopped").is_some_and(|at| (6100..6210).contains(&at)));
+    let alone = World::of(plan(Inbound::Http), script).api_stops(3000).finish();
+    assert_eq!(alone.when("apps-stopped: not awaited: app"), Some(3586));
 }

@@ -64,6 +64,26 @@ fn an_instance_that_was_never_offered_needs_no_dwell() {
 }
 
 #[test]
+fn an_instance_that_may_just_have_been_offered_has_its_dwell() {
+    // Its checks pass at 207 and the agent's word of it comes at 219; the answer that never shows it proves nothing.
+    let native = taskmesh::supervisor::OwnChecks {
+        native: true,
+        synced: taskmesh::supervisor::Synced::Named(Vec::new()),
+    };
+    let plan = Plan { own_checks: native, ..plan(Inbound::Http) };
+    for (stop, dwell) in [(206, 0), (210, 5000)] {
+        let apps = vec![App { waits_for_ready: false, starts: 1, ..App::new("app").ends(None) }];
+        let peers = Some((20, PeersView::NeverShown));
+        let world = World::of(plan.clone(), Script { apps, peers, ..Script::default() });
+        let world = world.ecs_stops(stop).finish();
+        assert_eq!(world.when("offered"), None);
+        let told = world.when("peers-updated: never-offered").unwrap();
+        let drained = world.when("> drain").unwrap();
+        assert_eq!(drained - told, dwell, "{:?}", world.stop());
+    }
+}
+
+#[test]
 fn a_drain_that_does_not_end_is_ended() {
     let world = stopped_with(|s| s.drains = None).finish();
     assert_eq!(
@@ -149,7 +169,7 @@ fn an_agent_that_ignores_term_is_killed_at_the_deadline() {
         world.stop_story()[14..],
         [
             (822, "> term consul"),
-            (29_000, "deadline: waiting for the agent to leave"),
+            (29_000, "deadline: consul to leave"),
             (29_000, "killed: consul"),
             (29_000, "> kill consul"),
             (29_002, "agent-left: killed by SIGKILL"),

@@ -7,6 +7,8 @@
 //! | `world` | runs the machine against them on a virtual clock; what it writes reads like the timeline |
 //! | `startup`, `checks`, `running`, `stop`, `faults`, `apps`, `status` | scenarios by name, with exact times |
 //! | `any`, `random` | worlds made at random, and what must hold in every one of them |
+//! | `limits` | how much time a stop has, and what is cut when it is over |
+//! | `progress` | the lines that say what is waited for |
 //! | `paused` | the same crew behind the real actor, on tokio's paused clock |
 
 mod any;
@@ -14,7 +16,9 @@ mod apps;
 mod checks;
 mod crew;
 mod faults;
+mod limits;
 mod paused;
+mod progress;
 mod random;
 mod running;
 mod script;

@@ -75,7 +75,7 @@ impl Actor for Mortal {
 }
 
 /// A supervisor at work.
-struct Running {
+pub(crate) struct Running {
     shared: Shared,
     mortal: ActorRef<()>,
     status: watch::Receiver<Arc<Status>>,
@@ -84,7 +84,7 @@ struct Running {
     joined: tokio::task::JoinHandle<()>,
 }
 
-async fn start(plan: Plan, script: Script) -> Running {
+pub(crate) async fn start(plan: Plan, script: Script) -> Running {
     let epoch = Instant::now();
     let log = Log::new("2026-11-22T00:00:00.000000000Z".to_owned());
     let (status, status_seen) = watch::channel(Arc::default());
@@ -130,7 +130,7 @@ async fn start(plan: Plan, script: Script) -> Running {
 }
 
 impl Running {
-    fn at(&self, at: u64, what: What) -> &Self {
+    pub(crate) fn at(&self, at: u64, what: What) -> &Self {
         self.shared.schedule(vec![Due { at: ms(at), what }]);
         self
     }
@@ -144,7 +144,7 @@ impl Running {
     }
 
     /// The exit code, when it came, and the record.
-    async fn finish(self) -> (u8, Duration, Timeline) {
+    pub(crate) async fn finish(self) -> (u8, Duration, Timeline) {
         let code = tokio::time::timeout(ms(3_600_000), self.finished).await.unwrap().unwrap();
         let at = self.shared.epoch.elapsed();
         self.joined.await.unwrap();
@@ -171,11 +171,11 @@ fn assert_timeline(timeline: &Timeline, expected: &[(u64, &str)]) {
     }
 }
 
-fn wrapped() -> Script {
+pub(crate) fn wrapped() -> Script {
     Script { apps: vec![App::wrapped("app")], ..Script::default() }
 }
 
-fn term() -> What {
+pub(crate) fn term() -> What {
     What::Fact(Event::Term, None)
 }
 
@@ -241,7 +241,7 @@ async fn the_deadline_kills_in_time_before_ecs_does() {
     assert_eq!(
         tail,
         [
-            (32_000.0, "deadline: waiting for the agent to leave".to_owned()),
+            (32_000.0, "deadline: consul to leave".to_owned()),
             (32_000.0, "killed: consul".to_owned()),
             (32_002.0, "agent-left: killed by SIGKILL".to_owned()),
             (32_002.0, "all-exited".to_owned()),
@@ -328,8 +328,9 @@ async fn hands_get_no_records_timers_or_exits() {
     let effects = running.shared.effects.clone();
     running.finish().await;
     let effects = effects.lock().unwrap();
-    let ours =
-        |e: &&Effect| matches!(e, Effect::Record { .. } | Effect::Arm { .. } | Effect::Exit(_));
+    let ours = |e: &&Effect| {
+        matches!(e, Effect::Record { .. } | Effect::Warn(_) | Effect::Arm { .. } | Effect::Exit(_))
+    };
     assert_eq!(effects.iter().find(ours), None);
     assert_eq!(effects.first(), Some(&Effect::WatchTask));
 }

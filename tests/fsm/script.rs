@@ -79,7 +79,7 @@ pub(crate) fn defined(names: &[&str]) -> Event {
         name: name.to_owned(),
         essential,
         health_check: true,
-        routes_logs: false,
+        ..DefinedContainer::default()
     };
     let mut containers = vec![container("taskmesh", true), container("side", false)];
     containers.extend(names.iter().map(|name| container(name, true)));

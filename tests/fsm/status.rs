@@ -137,8 +137,8 @@ fn a_stop_says_what_it_waits_for_and_for_how_long_still() {
         (3100, "letting the peers' proxies update"),
         (3560, "draining inbound requests"),
         (4000, "apps: app"),
-        (8600, "stopping Envoy"),
-        (9000, "waiting for the agent to leave"),
+        (8600, "envoy to exit"),
+        (9000, "consul to leave"),
     ] {
         let stop = world(at).status().stop.unwrap();
         assert_eq!((stop.cause.as_str(), stop.since_ms), ("term", 3000.0));

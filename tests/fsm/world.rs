@@ -267,6 +267,7 @@ fn words(effect: &Effect) -> Option<String> {
             let held = if *hold { " held" } else { "" };
             format!("> register{held} [{}]", containers.join(" "))
         }
+        Effect::Warn(_) => "> warn".to_owned(),
         Effect::ProbeApp => "> probe app".to_owned(),
         Effect::PassProxyCheck => "> pass proxy check".to_owned(),
         Effect::EndHold => "> end hold".to_owned(),

@@ -14,7 +14,8 @@ pub struct Lifecycle {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "DurationText")]
     pub start_timeout: Duration,
-    /// The container's `stopTimeout` in the task definition: everything must be done before ECS kills us.
+    /// The container's `stopTimeout` in the task definition: everything must be done before ECS kills us. A definition
+    /// that is read for `healthSync` and gives less counts instead.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "DurationText")]
     pub stop_timeout: Duration,

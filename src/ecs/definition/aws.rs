@@ -139,6 +139,16 @@ impl From<&types::ContainerDefinition> for DefinedContainer {
                 .health_check()
                 .is_some_and(|check| check.command() != ["NONE".to_owned()]),
             routes_logs: container.firelens_configuration().is_some(),
+            // Seconds; the API takes no negative ones.
+            stop_timeout: container
+                .stop_timeout()
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .map(Duration::from_secs),
+            depends_on: container
+                .depends_on()
+                .iter()
+                .map(|dependency| dependency.container_name().to_owned())
+                .collect(),
         }
     }
 }

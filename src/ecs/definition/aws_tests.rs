@@ -28,7 +28,8 @@ async fn a_definition_as_the_api_describes_it() {
         "family": "web", "revision": 26, "status": "ACTIVE", "networkMode": "awsvpc",
         "containerDefinitions": [
             { "name": "taskmesh", "image": "taskmesh:1", "cpu": 0, "essential": true,
-              "healthCheck": { "command": ["CMD", "/taskmesh", "healthcheck"], "interval": 5 } },
+              "healthCheck": { "command": ["CMD", "/taskmesh", "healthcheck"], "interval": 5 },
+              "stopTimeout": 45, "dependsOn": [{ "containerName": "logs", "condition": "START" }] },
             { "name": "app", "essential": true,
               "healthCheck": { "command": ["CMD-SHELL", "true"], "interval": 30, "timeout": 5, "retries": 3 } },
             { "name": "side", "essential": false, "healthCheck": { "command": ["CMD", "true"] } },
@@ -50,11 +51,19 @@ async fn a_definition_as_the_api_describes_it() {
         essential,
         health_check,
         routes_logs,
+        ..DefinedContainer::default()
     };
+    let ours = DefinedContainer {
+        stop_timeout: Some(Duration::from_secs(45)),
+        depends_on: vec!["logs".to_owned()],
+        ..container("taskmesh", true, true, false)
+    };
+    assert_eq!(ours.time_to_stop(), Duration::from_secs(45));
+    assert_eq!(container("app", true, true, false).time_to_stop(), Duration::from_secs(30));
     assert_eq!(
         definition.containers,
         [
-            container("taskmesh", true, true, false),
+            ours,
             container("app", true, true, false),
             container("side", false, true, false),
             container("plain", true, false, false),
