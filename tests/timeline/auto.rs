@@ -66,9 +66,19 @@ fn definition() -> Value {
 }
 
 async fn task(cluster: &Cluster, env: &[(&str, &str)], role: bool) -> MeshTask {
+    task_of(cluster, definition(), json!({}), env, role).await
+}
+
+async fn task_of(
+    cluster: &Cluster,
+    definition: Value,
+    config: Value,
+    env: &[(&str, &str)],
+    role: bool,
+) -> MeshTask {
     let env: Vec<_> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let url = Moto::url_on(cluster.lan().hub());
-    let plan = TaskPlan::new("api-1", "api", definition()).platform(move |spec| {
+    let plan = TaskPlan::new("api-1", "api", definition).config(config).platform(move |spec| {
         spec.time_scale = 20.0;
         // In a service ECS would stop the task as soon as it is unhealthy, and here a busy machine makes it so.
         spec.service = None;
@@ -192,4 +202,38 @@ async fn an_answer_that_comes_late_corrects_the_checks() {
     // That is no loss, and nothing to repair.
     assert!(timeline.find(Event::RegistrationRepaired).is_none(), "{timeline:?}");
     stop(&task).await;
+}
+
+#[tokio::test]
+async fn a_stop_timeout_of_the_definition_that_is_shorter_than_ours_counts() {
+    let Some(cluster) = cluster_with_roles().await else { return };
+    let mut definition = definition();
+    definition["containerDefinitions"][0]["stopTimeout"] = json!(20);
+    definition["containerDefinitions"][1]["stopTimeout"] = json!(6);
+    let moto = Moto::start(cluster.lan().hub()).await.expect("moto");
+    moto.register_task_definition(REGION, &definition).await.expect("definition");
+    // The peers are given more time than the app has.
+    let config = json!({ "lifecycle": {
+        "drainTimeout": "2s", "propagation": { "minDelay": "9s" }
+    }});
+    let task = task_of(&cluster, definition, config, &[], true).await;
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+    let status = task.admin("/v1/status").await.expect("status");
+    let problem = &status["problems"][0];
+    let why = "lifecycle.stopTimeout is 30s, but ECS kills this container 20s after its TERM";
+    assert_eq!(problem["what"], "task definition", "{status}");
+    assert!(problem["why"].as_str().is_some_and(|words| words.starts_with(why)), "{status}");
+    assert!(said(&task).contains(why), "{}", said(&task));
+
+    task.ecs.stop();
+    let app = task.ecs.container("app").expect("app").wait_stopped().await;
+    let lines: Vec<_> = app.output.iter().map(|line| line.text.as_str()).collect();
+    let held = "holding the stop back until the peers know, 4s at most (its stopTimeout is 6s";
+    assert!(lines.iter().any(|line| line.contains(held)), "{lines:#?}");
+    let took = app.stop_took().expect("it was told");
+    assert!(took >= Duration::from_millis(3900), "{took:?}");
+    assert_eq!((app.exit_code, app.killed), (Some(0), false), "{took:?} {lines:#?}");
+    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
+    let ours = result.container("taskmesh").expect("taskmesh");
+    assert_eq!((ours.exit_code, ours.killed), (Some(0), false), "{timeline:?}");
 }

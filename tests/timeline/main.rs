@@ -4,6 +4,9 @@
 mod acl;
 mod agent;
 mod auto;
+mod causes;
+mod company;
+mod early;
 mod examples;
 mod faults;
 mod health;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use taskmesh::timeline::Event;
 use testbed::cluster::TaskPlan;
 use testbed::definitions::{unwrapped, wrapped};
-use testbed::ecs::StopOrder;
 
 #[tokio::test]
 async fn a_wrapped_app_starts_at_t2_and_peers_reach_it_only_then() {
@@ -81,28 +80,6 @@ async fn requests_flow_through_the_mesh_and_back() {
 }
 
 #[tokio::test]
-async fn a_stop_at_t0_skips_what_was_not_reached_and_exits_0() {
-    let Some(cluster) = cluster().await else { return };
-    // Nobody answers there: the agent never joins.
-    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
-        .config(json!({ "consul": { "retryJoin": ["127.0.0.1:1"] } }))
-        .platform(|spec| spec.stop_order = StopOrder::AllAtOnce);
-    let task = cluster.task(plan).await.expect("task");
-    task.wait_event(Event::AgentReady, LONG).await.expect("agent ready");
-    let ready = task.admin("/ready").await.expect("ready");
-    assert_eq!(ready["ready"], false);
-    task.ecs.stop();
-    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
-    let seen = Seen(timeline);
-    seen.in_order(&[Event::StopNoticed, Event::AgentLeft, Event::AllExited]);
-    seen.has_no(Event::EnvoyExited);
-    seen.has_no(Event::PeersUpdated);
-    seen.has_no(Event::Deadline);
-    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
-    assert_eq!(result.container("app").expect("app").exit_code, Some(143));
-}
-
-#[tokio::test]
 async fn a_stop_ends_the_tries_for_a_bootstrap() {
     let Some(cluster) = cluster().await else { return };
     let dir = tempfile::tempdir().expect("dir");
@@ -132,48 +109,6 @@ async fn a_stop_ends_the_tries_for_a_bootstrap() {
     assert!(count() <= before + 1, "{before} tries, then {}", count());
     Seen(timeline).in_order(&[Event::StopNoticed, Event::AgentLeft, Event::AllExited]);
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
-}
-
-#[tokio::test]
-async fn a_stop_at_t1_stops_an_envoy_that_is_not_ready() {
-    let Some(cluster) = cluster().await else { return };
-    let dir = tempfile::tempdir().expect("dir");
-    // Starts, and never becomes LIVE.
-    let mute = script(dir.path(), "mute-envoy", "trap 'exit 0' TERM; while :; do sleep 0.05; done");
-    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
-        .config(json!({ "envoy": { "binary": mute } }));
-    let task = cluster.task(plan).await.expect("task");
-    task.wait_event(Event::EnvoyStarted, LONG).await.expect("envoy started");
-    let ready = task.admin("/ready").await.expect("ready");
-    assert_eq!(ready["pending"][0]["latch"], "envoy live", "{ready}");
-    task.ecs.stop();
-    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
-    let seen = Seen(timeline);
-    seen.in_order(&[
-        Event::StopNoticed,
-        Event::ChecksCritical,
-        Event::EnvoyExited,
-        Event::AgentLeft,
-        Event::AllExited,
-    ]);
-    seen.has_no(Event::Ready);
-    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
-}
-
-#[tokio::test]
-async fn an_agent_that_never_joins_is_given_up_after_the_start_timeout() {
-    let Some(cluster) = cluster().await else { return };
-    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[])).config(json!({
-        "consul": { "retryJoin": ["127.0.0.1:1"] },
-        "lifecycle": { "startTimeout": "3s" }
-    }));
-    let task = cluster.task(plan).await.expect("task");
-    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
-    let seen = Seen(timeline);
-    seen.cause(Event::StopNoticed, "start-timeout");
-    assert!(seen.at(Event::StopNoticed).ms >= 3000.0);
-    assert!(seen.between(Event::StopNoticed, Event::AllExited) < Duration::from_secs(30));
-    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(1));
 }
 
 /// An executable shell script.

@@ -1,28 +1,16 @@
 //! Stop T0 to T4.
 
 use crate::start::script;
-use crate::support::{LONG, Seen, assert_started, assert_stopped, cluster};
+use crate::support::{
+    LONG, Seen, assert_ended, assert_started, assert_stopped, cluster, code, in_both_orders,
+    ordered, serving, stopped,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use taskmesh::timeline::Event;
-use testbed::cluster::{Cluster, MeshTask, TaskPlan};
+use testbed::cluster::TaskPlan;
 use testbed::definitions::{unwrapped, wrapped};
-use testbed::ecs::{StopOrder, TaskResult};
-
-async fn serving(cluster: &Cluster, plan: TaskPlan) -> MeshTask {
-    let task = cluster.task(plan).await.expect("task");
-    task.wait_event(Event::Offered, LONG).await.expect("offered");
-    task
-}
-
-async fn stopped(task: &MeshTask) -> (TaskResult, Seen) {
-    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
-    (result, Seen(timeline))
-}
-
-fn code(result: &TaskResult, container: &str) -> Option<i32> {
-    result.container(container).expect("container").exit_code
-}
+use testbed::ecs::StopOrder;
 
 fn plan(order: StopOrder) -> TaskPlan {
     plan_with(order, &[], json!({}))
@@ -35,7 +23,7 @@ fn plan_with(order: StopOrder, app: &[&str], config: Value) -> TaskPlan {
 }
 
 /// The wrapped http stop in full: peers know before anything drains, and the app ends last of all.
-fn assert_full_stop(seen: &Seen) {
+pub(crate) fn assert_full_stop(seen: &Seen) {
     use Event::*;
     assert_started(seen);
     assert_stopped(seen);
@@ -95,28 +83,24 @@ async fn an_unwrapped_app_that_exits_at_term_leaves_nobody_to_protect() {
 }
 
 #[tokio::test]
-async fn post_stop_ends_the_task_and_tells_the_wrapped_app() {
-    let Some(cluster) = cluster().await else { return };
-    let task = serving(&cluster, plan(StopOrder::ReverseDependsOn)).await;
-    assert_eq!(task.admin_post("/v1/stop").await.expect("stop"), 202);
-    let (result, seen) = stopped(&task).await;
-    assert_full_stop(&seen);
-    seen.cause(Event::StopNoticed, "api");
-    assert_eq!((code(&result, "taskmesh"), code(&result, "app")), (Some(0), Some(0)));
-}
-
-#[tokio::test]
 async fn the_agent_leaves_first_if_told_so() {
     let Some(cluster) = cluster().await else { return };
-    let plan = plan_with(StopOrder::AllAtOnce, &[], json!({ "lifecycle": { "leave": "first" } }));
-    let task = serving(&cluster, plan).await;
-    task.ecs.stop();
-    let (result, seen) = stopped(&task).await;
-    use Event::*;
-    seen.in_order(&[StopNoticed, SyncStopped, AgentLeaveBegun, AgentLeft, AllExited]);
-    seen.in_order(&[StopNoticed, AppsStopped, EnvoyExited, AllExited]);
-    seen.has_no(Deadline);
-    assert_eq!(code(&result, "taskmesh"), Some(0));
+    in_both_orders(async |order| {
+        let plan = ordered(order, wrapped("api", &[]))
+            .config(json!({ "lifecycle": { "leave": "first" } }));
+        let task = serving(&cluster, plan).await;
+        task.ecs.stop();
+        let (result, seen) = stopped(&task).await;
+        use Event::*;
+        seen.in_order(&[StopNoticed, SyncStopped, AgentLeaveBegun, AgentLeft, AllExited]);
+        // The app is protected as ever, beside the leave.
+        seen.in_order(&[AgentLeaveBegun, AppsReleased, AppsStopped, EnvoyExited, AllExited]);
+        seen.in_order(&[AgentLeaveBegun, InboundDrained, AppsReleased]);
+        seen.has_no(Deadline);
+        seen.has_no(Killed);
+        assert_ended(&result, &[("taskmesh", 0), ("app", 0)], &seen);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -239,20 +223,4 @@ async fn a_second_term_means_now() {
     let seen = Seen(timeline);
     seen.cause(Event::Deadline, "second-term");
     seen.in_order(&[Event::Deadline, Event::EnvoyExited, Event::AgentLeft, Event::AllExited]);
-}
-
-#[tokio::test]
-async fn a_batch_task_that_ends_by_itself_leaves_in_order_with_code_0() {
-    let Some(cluster) = cluster().await else { return };
-    let mut definition = wrapped("batch", &[]);
-    let app = &mut definition["containerDefinitions"][1];
-    app["command"] = json!(["{{testbed}}", "app", "exit", "--code", "0", "--after", "1s"]);
-    app["essential"] = json!(false);
-    let plan = TaskPlan::new("batch-1", "batch", definition)
-        .config(json!({ "service": { "inbound": false, "port": null } }));
-    let task = cluster.task(plan).await.expect("task");
-    let (result, seen) = stopped(&task).await;
-    seen.cause(Event::StopNoticed, "apps-finished");
-    seen.in_order(&[Event::Ready, Event::StopNoticed, Event::EnvoyExited, Event::AllExited]);
-    assert_eq!((code(&result, "taskmesh"), code(&result, "app")), (Some(0), Some(0)));
 }
