@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file is a crate and uses its own part
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,16 @@ impl Supervisor {
     }
 
     pub async fn start_at(addr: SocketAddr, queue: usize) -> Self {
-        let listener = admin::bind(addr).await.unwrap();
+        // A child that is just being executed may hold its copy of the old listener for a moment more.
+        let began = Instant::now();
+        let listener = loop {
+            match admin::bind(addr).await {
+                Err(e) if e.kind() == ErrorKind::AddrInUse && began.elapsed() < LONG => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                bound => break bound.unwrap(),
+            }
+        };
         let addr = listener.local_addr().unwrap();
         let (status, status_rx) = watch::channel(Arc::new(waiting_for("agent joined")));
         let (requests_tx, requests) = mpsc::channel(queue);
