@@ -16,6 +16,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -133,6 +134,7 @@ struct Shared {
     spec: LoadSpec,
     mode: watch::Sender<Mode>,
     report: Mutex<LoadReport>,
+    under_way: AtomicUsize,
 }
 
 impl Shared {
@@ -153,7 +155,8 @@ impl Load {
     #[must_use]
     pub fn start(host: &Host, spec: LoadSpec) -> Self {
         let report = Mutex::new(LoadReport::new(Instant::now()));
-        let shared = Arc::new(Shared { spec, mode: watch::Sender::new(Mode::Run), report });
+        let mode = watch::Sender::new(Mode::Run);
+        let shared = Arc::new(Shared { spec, mode, report, under_way: AtomicUsize::new(0) });
         let worker = shared.clone();
         let task = host.spawn(move || async move {
             let clients = (0..worker.spec.connections).flat_map(|_| worker.spec.clients());
@@ -171,6 +174,12 @@ impl Load {
     /// Goes on after [`Load::pause`].
     pub fn resume(&self) {
         self.shared.mode.send_replace(Mode::Run);
+    }
+
+    /// Requests that have begun and not ended.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.shared.under_way.load(Ordering::Relaxed)
     }
 
     /// The count so far; it ends now.
@@ -216,7 +225,10 @@ async fn closed_loop(shared: &Shared, mut client: Client) {
             return;
         }
         let begun = Instant::now();
-        match client.request().await {
+        shared.under_way.fetch_add(1, Ordering::Relaxed);
+        let answer = client.request().await;
+        shared.under_way.fetch_sub(1, Ordering::Relaxed);
+        match answer {
             Ok(answer) => {
                 let mut report = shared.report();
                 report.success(&answer.from, begun, Instant::now());

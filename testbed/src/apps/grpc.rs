@@ -13,9 +13,9 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::sleep;
 
 use super::http::{Server, duration};
+use super::pause;
 use crate::load::framing::{Messages, frame};
 use crate::load::grpc::{CONTENT_TYPE, MESSAGE, STATUS};
 
@@ -64,7 +64,7 @@ pub(super) async fn stream(
                 )])),
                 false => {
                     if sent > 0 {
-                        sleep(every).await;
+                        pause(every).await;
                     }
                     Frame::data(message)
                 }

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::{HttpArgs, grpc, term};
+use super::{HttpArgs, grpc, pause, term};
 
 /// How long `/call` waits for the upstream.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub(super) struct Server {
 impl Server {
     /// Who answers and which request it was, after the delay.
     pub(super) async fn answer(&self, mut more: Value) -> Json<Value> {
-        sleep(self.args.delay).await;
+        pause(self.args.delay).await;
         more["from"] = json!(self.args.name);
         more["n"] = json!(self.served.fetch_add(1, Ordering::Relaxed) + 1);
         Json(more)

@@ -129,6 +129,13 @@ pub fn run(args: AppArgs) -> ExitCode {
     })
 }
 
+/// Waits so long; not at all if it is zero, where tokio's timer would take its millisecond.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
 async fn sleep(time: Option<Duration>, term: TermArgs) -> std::io::Result<ExitCode> {
     let asked = term::asked(term)?;
     let over = async {

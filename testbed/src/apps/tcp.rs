@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{TcpArgs, term};
+use super::{TcpArgs, pause, term};
 
 /// How long a drain waits for connections that ask nothing more.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -86,7 +86,7 @@ impl Server {
             if line != "ask\n" {
                 return Ok(());
             }
-            sleep(self.args.delay).await;
+            pause(self.args.delay).await;
             let bye = *self.draining.borrow();
             stream.write_all(self.answer(bye).as_bytes()).await?;
             if bye {

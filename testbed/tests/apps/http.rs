@@ -8,8 +8,8 @@ use testbed::load::{Load, LoadSpec};
 use testbed::net::{Lan, ProcessSpec};
 use tokio::time::timeout;
 
-use crate::server;
 use crate::support::{json_of, spec};
+use crate::{failures_of_an_end, server};
 
 async fn start(lan: &Lan, name: &str, more: &[&str]) -> (EcsTask, String) {
     let (task, authority) = crate::start(lan, "http", name, more).await;
@@ -28,31 +28,8 @@ async fn load_sees_who_answers_and_how_a_stop_fails() {
     task.stop();
     let result = task.wait_stopped().await;
     assert_eq!(result.container("api-1").expect("it").exit_code, Some(0));
-    let failing = async {
-        while load.report().reasons.len() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(10), failing).await.expect("requests under way, then connects");
-    let after = load.stop().await;
-    assert!(after.reasons.contains_key("connect: connection refused"), "{after}");
-    assert!(after.reasons.keys().any(|reason| reason.starts_with("head: ")), "{after}");
-}
-
-#[tokio::test]
-async fn an_app_that_drains_finishes_what_is_under_way() {
-    let lan = Lan::new().expect("a network");
-    let (task, url) = start(&lan, "api-1", &["--delay", "300ms", "--term", "drain"]).await;
-    let spec = LoadSpec::new(&url).expect("a url").connections(1).pause(Duration::from_secs(9));
-    let load = Load::start(lan.hub(), spec);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    task.stop();
-    timeout(Duration::from_secs(5), load.wait_ok(1)).await.expect("the answer comes");
-    let result = timeout(Duration::from_secs(5), task.wait_stopped()).await.expect("stops");
-    let app = result.container("api-1").expect("it");
-    assert_eq!((app.exit_code, app.killed), (Some(0), false));
-    assert_eq!(app.output.last().expect("a line").text, "drained");
-    assert_eq!(load.report().failed, 0);
+    failures_of_an_end(&load, "head: ").await;
+    load.stop().await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use testbed::net::Lan;
 use tokio::time::{sleep, timeout};
 
 use crate::support::json_of;
-use crate::{KINDS, PATIENCE, load, start, start_for, stopped};
+use crate::{KINDS, PATIENCE, failures_of_an_end, load, start, start_for, stopped};
 
 #[tokio::test]
 async fn one_port_answers_http1_http2_and_grpc() {
@@ -72,19 +72,8 @@ async fn an_abrupt_end_is_a_failure_of_every_kind() {
         timeout(PATIENCE, load.wait_ok(4)).await.expect("it answers");
         task.stop();
         stopped(&task).await;
-        let refused = "connect: connection refused";
-        let both = async {
-            loop {
-                let reasons = load.report().reasons;
-                if reasons.contains_key(refused) && reasons.keys().any(|r| r.starts_with(stage)) {
-                    return;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let seen = timeout(PATIENCE, both).await;
+        failures_of_an_end(&load, stage).await;
         let report = load.stop().await;
-        assert!(seen.is_ok(), "{kind:?}: {report}");
         assert!(report.reasons.len() <= 3, "few reasons: {report}");
     }
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::spec;
 use testbed::ecs::{EcsTask, TaskResult};
-use testbed::load::{Kind, LoadSpec};
+use testbed::load::{Kind, Load, LoadSpec};
 use testbed::net::Lan;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,4 +67,19 @@ fn load(kind: Kind, authority: &str) -> LoadSpec {
 
 async fn stopped(task: &EcsTask) -> TaskResult {
     timeout(PATIENCE, task.wait_stopped()).await.expect("it stops")
+}
+
+/// Waits for both failures of an app that ends abruptly: requests that were under way then, and those that come later.
+async fn failures_of_an_end(load: &Load, under_way: &str) {
+    let both = async {
+        loop {
+            let reasons = load.report().reasons;
+            let cut = reasons.keys().any(|reason| reason.starts_with(under_way));
+            if cut && reasons.contains_key("connect: connection refused") {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, both).await.is_ok(), "{}", load.report());
 }

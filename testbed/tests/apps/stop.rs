@@ -4,32 +4,62 @@ use std::time::Duration;
 
 use testbed::load::{Kind, Load};
 use testbed::net::Lan;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{KINDS, PATIENCE, start, start_for, stopped};
+
+/// Has all loops of a load begin a request at the same time, pauses the load when the app has read them, and answers how
+/// many were good before.
+async fn pause_amid_requests(lan: &Lan, load: &Load, loops: usize, authority: &str) -> u64 {
+    load.pause();
+    under_way(load, 0).await;
+    let ok = load.report().ok;
+    load.resume();
+    under_way(load, loops).await;
+    load.pause();
+    // The app takes what comes in turn: with the end of this it has read what came before.
+    let authority = authority.to_owned();
+    let nonsense = lan.hub().spawn(move || async move {
+        let mut stream = TcpStream::connect(authority).await.expect("connected");
+        stream.write_all(b"nonsense\n").await.expect("sent");
+        // Whether it ends well or not is up to the app.
+        _ = stream.read_to_end(&mut Vec::new()).await.is_ok();
+    });
+    timeout(PATIENCE, nonsense).await.expect("in time").expect("it ran");
+    ok
+}
+
+async fn under_way(load: &Load, requests: usize) {
+    while load.under_way() != requests {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
 
 #[tokio::test]
 async fn a_drain_of_every_kind_answers_what_is_under_way() {
     let lan = Lan::new().expect("a network");
     for kind in KINDS {
         let name = format!("api-{kind:?}").to_lowercase();
-        let more = ["--delay", "300ms", "--term", "drain"];
+        let more = ["--delay", "800ms", "--term", "drain"];
         let (task, spec) = start_for(&lan, kind, &name, &more).await;
         let loops = match kind {
             Kind::Http1 | Kind::Tcp => 2,
             Kind::Http2 | Kind::Grpc => 4,
         };
         let load = Load::start(lan.hub(), spec.connections(2).streams(2));
-        // The next one of each loop is then under way for 300 ms.
-        timeout(PATIENCE, load.wait_ok(loops)).await.expect("it answers");
-        load.pause();
+        timeout(PATIENCE, load.wait_ok(1)).await.expect("it answers");
+        let authority = format!("{}:9090", task.host().ip());
+        let amid = pause_amid_requests(&lan, &load, loops, &authority);
+        let before = timeout(PATIENCE, amid).await.expect("all begin");
         task.stop();
         let result = stopped(&task).await;
         let app = result.container(&name).expect("it");
         assert_eq!((app.exit_code, app.killed), (Some(0), false));
         assert_eq!(app.output.last().expect("a line").text, "drained");
-        let report = load.report();
-        assert!(report.failed == 0 && report.ok >= 2 * loops, "{kind:?}: {report}");
+        let report = load.stop().await;
+        assert!(report.failed == 0 && report.ok >= before + loops as u64, "{kind:?}: {report}");
         let byes = if kind == Kind::Tcp { 2 } else { 0 };
         assert_eq!(report.closed_by_app, byes, "{kind:?}: {report}");
     }
@@ -41,7 +71,7 @@ async fn a_drain_says_goaway_before_the_last_answer() {
     let (task, authority) = start(&lan, "http", "api-1", &["--term", "drain"]).await;
     let (sent, is_sent) = tokio::sync::oneshot::channel();
     let client = lan.hub().spawn(move || async move {
-        let stream = tokio::net::TcpStream::connect(&authority).await.expect("connected");
+        let stream = TcpStream::connect(&authority).await.expect("connected");
         let (mut requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
         let connection = tokio::spawn(connection);
         let get = |path: &str| {
