@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt deny fuzz release clean-testbed
+.PHONY: help setup demo load test lint fmt deny fuzz release clean-testbed
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
@@ -15,6 +15,11 @@ demo: ## three simulated ECS tasks on a mesh, from start to stop, live (DEMO_ARG
 	@echo "demo: building (the first time takes a few minutes)"
 	@cargo build --locked --workspace --bins
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- demo $(DEMO_ARGS)
+
+load: ## tasks are stopped under load, in every way: what is lost? (LOAD_ARGS=..., 8 minutes)
+	@$(PYTHON) scripts/setup.py envoy
+	@cargo build --locked --workspace --bins
+	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- load $(LOAD_ARGS)
 
 test: setup ## every check and every test, one closing line (V=1 shows each test)
 	@$(PYTHON) scripts/test.py

@@ -17,4 +17,5 @@ pub mod scratch;
 mod screen;
 pub mod seen;
 pub mod skip;
+pub mod trial;
 mod versions;

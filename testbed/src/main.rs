@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use testbed::apps::{self, AppArgs};
 use testbed::demo::{self, DemoArgs};
+use testbed::trial::{self, LoadArgs};
 
 /// Development only: never in the image.
 #[derive(Debug, Parser)]
@@ -20,11 +21,14 @@ enum Command {
     App(AppArgs),
     /// Three simulated ECS tasks on a mesh, from start to stop, live
     Demo(DemoArgs),
+    /// Tasks are stopped under load, and every request that fails is counted
+    Load(LoadArgs),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::App(args) => apps::run(args),
         Command::Demo(args) => demo::run(&args),
+        Command::Load(args) => trial::run(&args),
     }
 }

@@ -36,6 +36,16 @@ impl Versions {
         Ok(Self { backend, consul, envoy: named(&envoy_version, &envoy) })
     }
 
+    /// The version alone.
+    pub(crate) fn consul_version(&self) -> &str {
+        self.consul.split(',').next().unwrap_or_default()
+    }
+
+    /// The version alone.
+    pub(crate) fn envoy_version(&self) -> &str {
+        self.envoy.split(',').next().unwrap_or_default()
+    }
+
     /// A line for each.
     pub(crate) fn show(&self, screen: Screen) {
         screen.line(&format!("  Consul   {}", self.consul));

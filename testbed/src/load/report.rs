@@ -83,7 +83,7 @@ impl LoadReport {
         }
     }
 
-    pub(super) fn success(&mut self, from: &str, begun: Instant, at: Instant) {
+    pub(crate) fn success(&mut self, from: &str, begun: Instant, at: Instant) {
         self.ok += 1;
         *self.responders.entry(from.to_owned()).or_default() += 1;
         self.seen.entry(from.to_owned()).or_insert((at, at)).1 = at;
@@ -99,7 +99,7 @@ impl LoadReport {
         });
     }
 
-    pub(super) fn failure(&mut self, error: &RequestError, at: Instant) {
+    pub(crate) fn failure(&mut self, error: &RequestError, at: Instant) {
         self.failed += 1;
         let reason = error.to_string();
         *self.reasons.entry(reason.clone()).or_default() += 1;
