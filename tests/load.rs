@@ -46,6 +46,7 @@ scenarios! {
     tcp_connections_that_the_app_closes_lose_nothing: "tcp",
     tcp_connections_that_the_app_cuts_lose_what_was_under_way: "tcp-cut",
     http1_with_protocol_tcp_loses_at_most_what_was_under_way: "http1-as-tcp",
+    an_app_whose_health_is_synced_loses_nothing: "health-check",
     requests_of_ten_seconds_complete: "long",
     grpc_streams_of_ten_seconds_complete: "long-grpc",
     a_deploy_of_four_tasks_loses_nothing: "rolling",

@@ -198,8 +198,9 @@ impl Stage<'_> {
     fn plan(&self, name: &str, service: &str, number: usize) -> TaskPlan {
         let scenario = self.scenario;
         let order = self.order(number);
-        // Where ECS must see the helper healthy before it starts the app, its seconds are not what is tried here.
-        let scale = if scenario.app == App::Unwrapped { 10.0 } else { 1.0 };
+        // Where ECS must see a container healthy first, its seconds are not what is tried here.
+        let waits = scenario.app == App::Unwrapped || scenario.health_check;
+        let scale = if waits { 10.0 } else { 1.0 };
         TaskPlan::new(name, service, scenario.definition())
             .protocol(scenario.protocol)
             .config(scenario.config.clone())

@@ -23,6 +23,8 @@ pub struct Scenario {
     pub app: App,
     /// Further arguments of the app.
     pub app_args: &'static [&'static str],
+    /// The app has an ECS health check, which is synced into Consul and alone decides whether it is offered.
+    pub health_check: bool,
     /// Laid over the configuration of the tasks that stop.
     pub config: Value,
     /// What happens.
@@ -120,6 +122,7 @@ impl Scenario {
             protocol: "http",
             app: App::Wrapped,
             app_args: &[],
+            health_check: false,
             config: json!({}),
             act: Act::StopOne(Disturbance::None),
             orders: BOTH,
@@ -149,7 +152,11 @@ impl Scenario {
             App::Unwrapped => unwrapped,
         };
         let mut definition = definition("api", self.app_args);
-        let command = &mut definition["containerDefinitions"][1]["command"];
+        let app = &mut definition["containerDefinitions"][1];
+        if self.health_check {
+            app["healthCheck"] = json!({ "command": ["CMD-SHELL", "true"], "interval": 5 });
+        }
+        let command = &mut app["command"];
         match (&self.act, self.client) {
             (Act::Calls, _) => {
                 let upstream = "http://127.0.0.1:{{upstream_port}}/";
@@ -219,6 +226,11 @@ pub fn all() -> Vec<Scenario> {
             },
             rounds: [1, 3],
             ..Scenario::new("http1-as-tcp", "HTTP/1.1 with the default protocol, tcp")
+        },
+        Scenario {
+            health_check: true,
+            rounds: [1, 3],
+            ..Scenario::new("health-check", "the app's ECS health is synced into Consul")
         },
         Scenario {
             act: stop(Long("10s")),
