@@ -233,7 +233,12 @@ impl Machine {
             // What needed the agent cannot be done any more.
             self.facts.withdrawn = true;
             self.facts.deregistered = true;
-            self.end_propagation(peers_without_agent(Some(exit)), out);
+            let end = match self.facts.peers_last {
+                // It left servers that it could not reach: nobody has taken its node out.
+                Some(PeersView::Unreachable(_)) => PeersEnd::ServersUnreachable,
+                _ => peers_without_agent(Some(exit)),
+            };
+            self.end_propagation(end, out);
         }
     }
 }

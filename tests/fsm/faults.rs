@@ -329,3 +329,16 @@ fn with_leave_first_the_deadline_kills_just_the_same() {
     assert_eq!(world.count("> term consul"), 1);
     assert_eq!(world.exit, Some((ms(3000 + 29_002), 4)));
 }
+
+#[test]
+fn an_agent_that_leaves_servers_it_cannot_reach_has_told_nobody() {
+    // Found by the simulation: it exits with 0 all the same, and peers are sent here until the servers are back.
+    let plan = Plan { leave: LeaveOrder::First, ..plan(Inbound::Http) };
+    let peers = Some((20, PeersView::Unreachable("500".to_owned())));
+    let apps = vec![App::wrapped("app")];
+    let script = Script { peers, agent_leaves: Some(1000), apps, ..Script::default() };
+    let world = World::of(plan, script).ecs_stops(3000).finish();
+    let told = world.when("peers-updated: servers-unreachable").expect("their word");
+    assert_eq!(Some(told), world.when("agent-left"));
+    assert_eq!(world.when("> drain"), Some(told + 5000));
+}
