@@ -2,10 +2,12 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo load test lint fmt deny fuzz release clean-testbed
+.PHONY: help setup demo load test lint fmt deny fuzz sim release clean-testbed
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
+SIM_RUNS ?= 100000
+SIM_FROM ?= 0
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +42,9 @@ deny: ## licences, duplicates and sources of all dependencies
 
 fuzz: ## fuzz configuration and task metadata (FUZZ_SECONDS=60 each; needs a C++ compiler)
 	@$(PYTHON) scripts/fuzz.py $(FUZZ_SECONDS)
+
+sim: ## whole lives of a task on simulated time, each from a seed (SIM_RUNS=100000, SIM_FROM=0)
+	SIM_RUNS=$(SIM_RUNS) SIM_FROM=$(SIM_FROM) cargo test --locked --test simulation -- --nocapture
 
 release: ## what ships: target/TARGET/release/taskmesh, static where possible (6 minutes)
 	@$(PYTHON) scripts/setup.py envoy

@@ -110,6 +110,7 @@ fn any_script() -> impl Strategy<Value = Script> {
     (apps, any_definition(), spawn, start, serve, stop, any_peers(), ends).prop_map(
         |(apps, definition, spawn, start, serve, stop, peers, ends)| Script {
             metadata: Some(serve.3),
+            interval: 500,
             definition,
             spawn: Some(spawn.0),
             spawn_fails: spawn.1,

@@ -2,27 +2,27 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `script` | how long everything takes, and what goes wrong |
-//! | `crew` | actors and an ECS task that answer effects after known latencies, with scripted faults |
-//! | `world` | runs the machine against them on a virtual clock; what it writes reads like the timeline |
+//! | `../crew` | actors and an ECS task that answer effects after known latencies, with scripted faults, and a virtual clock; shared with `tests/simulation` |
 //! | `startup`, `checks`, `running`, `stop`, `faults`, `apps`, `status` | scenarios by name, with exact times |
 //! | `any`, `random` | worlds made at random, and what must hold in every one of them |
 //! | `limits` | how much time a stop has, and what is cut when it is over |
 //! | `progress` | the lines that say what is waited for |
 //! | `paused` | the same crew behind the real actor, on tokio's paused clock |
 
+#[path = "../crew/mod.rs"]
+mod shared;
+
 mod any;
 mod apps;
 mod checks;
-mod crew;
 mod faults;
 mod limits;
 mod paused;
 mod progress;
 mod random;
 mod running;
-mod script;
 mod startup;
 mod status;
 mod stop;
-mod world;
+
+use shared::{crew, script, world};

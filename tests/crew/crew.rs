@@ -3,7 +3,9 @@
 //! It knows no clock and no queue: whoever drives it (`world` on a virtual clock, `paused` on tokio's) keeps [`Due`]s
 //! and delivers them when their time has come.
 
-use crate::script::{Change, Script, ms};
+use super::fault::Fault;
+use super::mesh::{Job, Mesh};
+use super::script::{Change, Script, ms};
 use std::sync::Arc;
 use std::time::Duration;
 use taskmesh::admin::{Gate, Request};
@@ -13,8 +15,7 @@ use taskmesh::supervisor::{Effect, Ending, Event, Role, Source, TaskSeen};
 
 pub(crate) const ARN: &str =
     "arn:aws:ecs:eu-west-1:123456789012:task/mesh/158d1c8083dd49d6b527399fd6414f5c";
-/// Between two reads of the metadata, and once a stop is noticed.
-const INTERVAL: u64 = 500;
+/// Between two reads of the metadata once a stop is noticed.
 const CLOSE: u64 = 100;
 
 /// What happens at its time.
@@ -30,12 +31,20 @@ pub(crate) enum What {
     /// A container's process begins, ends.
     AppBegins(usize),
     AppEnds(usize, i32),
+    /// A container is started again.
+    AppReturns(usize),
+    /// A wrapper opens its stream again.
+    Attaches(usize),
     /// ECS stops the task: every app gets TERM. Ours comes as an event of its own, before or after.
     EcsStops,
     /// A child dies by itself.
     Crash(Role),
     /// The script is another from now on.
     Change(Change),
+    /// Something goes wrong that is not over at once.
+    Fault(Fault),
+    /// Something in the mesh comes to pass.
+    Mesh(Job),
 }
 
 /// Something to come.
@@ -46,39 +55,54 @@ pub(crate) struct Due {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Process {
+pub(crate) enum Process {
     Waits,
     Runs,
     Ended,
 }
 
 #[derive(Debug, Clone)]
-struct AppState {
-    process: Process,
+pub(crate) struct AppState {
+    pub(crate) process: Process,
     /// It got its TERM from ECS; a wrapper keeps it until the release.
     told: bool,
-    ending: bool,
+    pub(crate) ending: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Proc {
-    life: u32,
-    alive: bool,
+pub(crate) struct Proc {
+    pub(crate) life: u32,
+    pub(crate) alive: bool,
+    /// It is to die so often, so long after each of its starts.
+    pub(crate) doomed: (u32, u64),
+    /// Until then it cannot be spawned.
+    pub(crate) no_spawn_until: Duration,
 }
 
 /// See the module's text.
 #[derive(Debug, Clone)]
 pub(crate) struct Crew {
     pub(crate) script: Script,
-    apps: Vec<AppState>,
+    /// Answers by what is there, and not by the script.
+    pub(crate) mesh: Option<Mesh>,
+    pub(crate) apps: Vec<AppState>,
     agent: Proc,
     envoy: Proc,
-    desired_stopped: bool,
+    pub(crate) desired_stopped: bool,
     closely: bool,
     poll: u32,
-    gate: Gate,
+    pub(crate) gate: Gate,
     /// When the last write of the registration that is on its way comes back.
     writing_until: Duration,
+    /// The app's port is being tried.
+    probing: bool,
+    /// The metadata does not answer, or slowly.
+    pub(crate) metadata_away_until: Duration,
+    pub(crate) metadata_slow: (Duration, u64),
+    /// Every death of a child and every spawn that failed.
+    pub(crate) deaths: Vec<(Duration, Role)>,
+    /// The app's port has accepted.
+    pub(crate) accepted: bool,
 }
 
 impl Crew {
@@ -87,6 +111,7 @@ impl Crew {
         Self {
             apps: vec![app; script.apps.len()],
             script,
+            mesh: None,
             agent: Proc::default(),
             envoy: Proc::default(),
             desired_stopped: false,
@@ -94,6 +119,11 @@ impl Crew {
             poll: 0,
             gate: Gate::default(),
             writing_until: Duration::ZERO,
+            probing: false,
+            metadata_away_until: Duration::ZERO,
+            metadata_slow: (Duration::ZERO, 0),
+            deaths: Vec::new(),
+            accepted: false,
         }
     }
 
@@ -111,14 +141,14 @@ impl Crew {
         out
     }
 
-    fn proc(&self, role: Role) -> Proc {
+    pub(crate) fn proc(&self, role: Role) -> Proc {
         match role {
             Role::Agent => self.agent,
             Role::Envoy => self.envoy,
         }
     }
 
-    fn proc_mut(&mut self, role: Role) -> &mut Proc {
+    pub(crate) fn proc_mut(&mut self, role: Role) -> &mut Proc {
         match role {
             Role::Agent => &mut self.agent,
             Role::Envoy => &mut self.envoy,
@@ -127,6 +157,11 @@ impl Crew {
 
     /// Begins what an effect asks for.
     pub(crate) fn perform(&mut self, now: Duration, effect: &Effect) -> Vec<Due> {
+        if let Some(mesh) = &mut self.mesh
+            && let Some(dues) = mesh.perform(now, effect)
+        {
+            return dues;
+        }
         let s = &self.script;
         let after = |time: Option<u64>, event: Event| {
             time.map(|t| fact(now + ms(t), event)).into_iter().collect::<Vec<_>>()
@@ -156,14 +191,24 @@ impl Crew {
                 self.writing_until = due.as_ref().map_or(self.writing_until, |d| d.at);
                 due.into_iter().collect()
             }
+            Effect::ProbeApp if self.mesh.is_some() => {
+                self.probing = true;
+                self.probe(now)
+            }
             Effect::ProbeApp => after(s.app_accepts, Event::AppAccepts),
             Effect::WatchOffer => after(s.offers, Event::Offered),
             Effect::WriteBootstrap => after(s.bootstraps, Event::BootstrapWritten),
             Effect::StopSync => {
                 self.closely = true;
-                let mut out = after(self.script.quiet, Event::Quiet(Source::HealthSync));
+                let quiet = self.script.quiet;
+                if let Some(mesh) = &mut self.mesh {
+                    let mut out = mesh.hush(now, quiet.unwrap_or(1));
+                    out.extend(self.ask(now));
+                    return out;
+                }
+                let mut out = after(quiet, Event::Quiet(Source::HealthSync));
                 // What is on its way is waited for.
-                if let Some(quiet) = self.script.quiet {
+                if let Some(quiet) = quiet {
                     let at = (now + ms(quiet)).max(self.writing_until + ms(1));
                     out.push(fact(at, Event::Quiet(Source::Registration)));
                 }
@@ -189,10 +234,22 @@ impl Crew {
         vec![Due { at: now, what: What::Ask(self.poll) }]
     }
 
+    /// The app's port accepts a while after its process began.
+    fn probe(&mut self, now: Duration) -> Vec<Due> {
+        let first = self.apps.first().map(|app| app.process);
+        if !self.probing || first == Some(Process::Waits) {
+            return Vec::new();
+        }
+        self.probing = false;
+        let accepts = self.script.app_accepts.filter(|_| first.is_some());
+        accepts.map(|t| fact(now + ms(t), Event::AppAccepts)).into_iter().collect()
+    }
+
     fn start(&mut self, now: Duration, role: Role) -> Vec<Due> {
         let s = &self.script;
         let Some(spawn) = s.spawn.map(ms) else { return Vec::new() };
-        if let Some((failing, fatal)) = s.spawn_fails
+        let no_spawn = (now < self.proc(role).no_spawn_until).then_some((role, false));
+        if let Some((failing, fatal)) = s.spawn_fails.or(no_spawn)
             && failing == role
         {
             let exit = Ending::SpawnFailed { why: format!("{}: no such file", role.name()), fatal };
@@ -207,7 +264,19 @@ impl Crew {
         proc.alive = true;
         let life = Some((role, proc.life));
         let pid = 100 * (1 + role as i32) + i32::try_from(proc.life).unwrap();
-        let mut out = vec![fact(now + spawn, Event::ChildStarted { role, pid })];
+        let (left, after) = &mut proc.doomed;
+        let dies = (*left > 0).then_some(*after);
+        *left = left.saturating_sub(1);
+        // Scripted worlds may have the news of a start after that of the end; a process that lives is told of first.
+        let born = Event::ChildStarted { role, pid };
+        let born_of = life.filter(|_| self.mesh.is_some());
+        let mut out = vec![Due { at: now + spawn, what: What::Fact(born, born_of) }];
+        if let Some(mesh) = &mut self.mesh
+            && role == Role::Agent
+        {
+            out.extend(mesh.agent_starts(now));
+        }
+        out.extend(self.end(now + spawn, role, dies, ChildExit::Code(1)));
         for (time, event) in times {
             if let Some(time) = time {
                 out.push(Due { at: now + spawn + ms(time), what: What::Fact(event, life) });
@@ -225,12 +294,26 @@ impl Crew {
 
     /// Its time has come: what the machine gets to know of it, and what follows.
     pub(crate) fn deliver(&mut self, now: Duration, what: What) -> (Option<Event>, Vec<Due>) {
+        let (event, more) = self.happen(now, what);
+        match &event {
+            Some(Event::ChildExited { role, .. }) => self.deaths.push((now, *role)),
+            Some(Event::AppAccepts) => self.accepted = true,
+            _ => {}
+        }
+        (event, more)
+    }
+
+    pub(crate) fn happen(&mut self, now: Duration, what: What) -> (Option<Event>, Vec<Due>) {
         match what {
             What::Fact(event, life) => {
                 let lives = life.is_none_or(|(role, life)| {
                     self.proc(role).alive && self.proc(role).life == life
                 });
-                (lives.then_some(event), Vec::new())
+                let (mut so, mut more) = (lives, Vec::new());
+                if let (true, Some(mesh), Some((_, life))) = (lives, &mut self.mesh, life) {
+                    (so, more) = mesh.note(now, &event, life);
+                }
+                (so.then_some(event), more)
             }
             What::Ends(role, life, exit) => {
                 let proc = self.proc_mut(role);
@@ -238,20 +321,24 @@ impl Crew {
                     return (None, Vec::new());
                 }
                 proc.alive = false;
-                (Some(Event::ChildExited { role, exit: Ending::Exit(exit) }), Vec::new())
+                let left = exit.success();
+                let more = self.mesh.as_mut().map(|mesh| mesh.child_ends(now, role, left));
+                let event = Event::ChildExited { role, exit: Ending::Exit(exit) };
+                (Some(event), more.unwrap_or_default())
             }
             What::Crash(role) => {
                 let life = self.proc(role).life;
-                self.deliver(now, What::Ends(role, life, ChildExit::Code(1)))
+                self.happen(now, What::Ends(role, life, ChildExit::Code(1)))
             }
             What::Ask(poll) if poll == self.poll => {
-                let at = now + ms(self.script.metadata.unwrap_or(1));
+                let at = now + self.read_takes(now);
                 (None, vec![Due { at, what: What::Read(poll, now) }])
             }
             What::Read(poll, asked_at) if poll == self.poll => {
-                let pause = if self.closely { CLOSE } else { INTERVAL };
+                let pause = if self.closely { CLOSE } else { self.script.interval };
                 let next = Due { at: now + ms(pause), what: What::Ask(poll) };
-                let event = if self.script.metadata.is_some() {
+                let away = now < self.metadata_away_until;
+                let event = if self.script.metadata.is_some() && !away {
                     Event::TaskSeen(Arc::new(self.seen(asked_at)))
                 } else {
                     Event::TaskUnreadable("metadata: connection refused".to_owned())
@@ -262,12 +349,30 @@ impl Crew {
             What::Ask(_) | What::Read(..) => (None, Vec::new()),
             What::AppBegins(i) => self.app_begins(now, i),
             What::AppEnds(i, code) => self.app_ends(i, code),
+            What::AppReturns(i) => self.app_returns(now, i),
+            What::Attaches(i) => self.attaches(now, i),
             What::EcsStops => (None, self.ecs_stops(now)),
             What::Change(change) => {
                 change(&mut self.script);
                 (None, Vec::new())
             }
+            What::Fault(fault) => self.fault(now, fault),
+            What::Mesh(job) => match &mut self.mesh {
+                Some(mesh) => mesh.deliver(now, job),
+                None => (None, Vec::new()),
+            },
         }
+    }
+
+    /// What follows at once from what is now.
+    pub(crate) fn settle(&mut self, now: Duration) -> Vec<Due> {
+        self.mesh.as_mut().map(|mesh| mesh.settle(now)).unwrap_or_default()
+    }
+
+    fn read_takes(&self, now: Duration) -> Duration {
+        let (until, slow) = self.metadata_slow;
+        let slow = if now < until { slow } else { 0 };
+        ms(self.script.metadata.unwrap_or(1) + slow)
     }
 
     fn app_begins(&mut self, now: Duration, i: usize) -> (Option<Event>, Vec<Due>) {
@@ -277,11 +382,12 @@ impl Crew {
         self.apps[i].process = Process::Runs;
         let app = &self.script.apps[i];
         let started = Request::AppStarted { container: app.name.to_owned() };
-        let more = if self.gate.release { self.tell(now, i) } else { Vec::new() };
+        let mut more = if self.gate.release { self.tell(now, i) } else { Vec::new() };
+        more.extend(self.probe(now));
         (self.script.apps[i].wrapped.then_some(Event::Admin(started)), more)
     }
 
-    fn app_ends(&mut self, i: usize, code: i32) -> (Option<Event>, Vec<Due>) {
+    pub(crate) fn app_ends(&mut self, i: usize, code: i32) -> (Option<Event>, Vec<Due>) {
         let app = &mut self.apps[i];
         if app.process == Process::Ended {
             return (None, Vec::new());
@@ -295,6 +401,13 @@ impl Crew {
             (true, false) => Some(Event::Admin(Request::AppDetached { container })),
         };
         (event, Vec::new())
+    }
+
+    /// Apps that Envoy must stay for.
+    pub(crate) fn wrapped_and_running(&self) -> Vec<&'static str> {
+        let apps = self.script.apps.iter().zip(&self.apps);
+        let runs = apps.filter(|(app, s)| app.wrapped && s.process == Process::Runs);
+        runs.map(|(app, _)| app.name).collect()
     }
 
     /// TERM to an app's own process.

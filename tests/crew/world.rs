@@ -1,8 +1,8 @@
 //! The machine against its [`Crew`] on a virtual clock. Scenarios are written as what happens from outside, and read
 //! as the timeline that comes of it.
 
-use crate::crew::{Crew, Due, What};
-use crate::script::{App, Change, Script, ms};
+use super::crew::{Crew, Due, What};
+use super::script::{App, Change, Script, ms};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) exit: Option<(Duration, u8)>,
     /// When our own TERM was first taken up.
     pub(crate) own_term: Option<Duration>,
+    /// What `/ready` says.
+    pub(crate) ready: bool,
     /// Called with the machine before and the events of one instant.
     pub(crate) on_instant: Option<Look>,
 }
@@ -60,6 +62,7 @@ impl World {
             effects: Vec::new(),
             exit: None,
             own_term: None,
+            ready: false,
             on_instant: None,
         };
         world.put(Duration::ZERO, What::Fact(Event::Started, None));
@@ -116,22 +119,27 @@ impl World {
     }
 
     pub(crate) fn run(&mut self, until: Duration) {
-        while self.exit.is_none() {
-            let Some(entry) = self.queue.first_entry() else { break };
-            if *entry.key() > until {
-                break;
-            }
-            self.now = *entry.key();
-            let due = entry.remove();
-            self.instant(due);
-        }
+        while self.advance(until) {}
         if self.exit.is_none() {
             self.now = self.now.max(until);
         }
     }
 
+    /// Goes on by one instant, unless nothing is due by `until`, or it is all over.
+    pub(crate) fn advance(&mut self, until: Duration) -> bool {
+        let first = self.queue.first_entry().filter(|entry| *entry.key() <= until);
+        let Some(entry) = first.filter(|_| self.exit.is_none()) else { return false };
+        self.now = *entry.key();
+        let due = entry.remove();
+        self.instant(due);
+        true
+    }
+
     /// Everything that is due now.
     fn instant(&mut self, due: VecDeque<What>) {
+        if self.crew.mesh.is_some() {
+            return self.one_by_one(due);
+        }
         let mut events = Vec::new();
         for what in due {
             let (event, more) = self.crew.deliver(self.now, what);
@@ -145,6 +153,19 @@ impl World {
         }
         for event in events {
             self.take(event);
+        }
+    }
+
+    /// The same where what peers see is of interest after each of them.
+    fn one_by_one(&mut self, due: VecDeque<What>) {
+        for what in due {
+            let (event, more) = self.crew.deliver(self.now, what);
+            self.schedule(more);
+            let more = self.crew.settle(self.now);
+            self.schedule(more);
+            if let Some(event) = event.filter(|_| self.exit.is_none()) {
+                self.take(event);
+            }
         }
     }
 
@@ -182,8 +203,11 @@ impl World {
             }
             self.effects.push((self.now, effect));
         }
-        let gate = self.status().gate;
-        let dues = self.crew.gate(self.now, &gate);
+        let status = self.status();
+        self.ready = status.ready;
+        let dues = self.crew.gate(self.now, &status.gate);
+        self.schedule(dues);
+        let dues = self.crew.settle(self.now);
         self.schedule(dues);
     }
 

@@ -14,6 +14,8 @@ pub(crate) fn ms(n: u64) -> Duration {
 pub(crate) struct Script {
     /// A read of the metadata; `None`: every read fails, 1 ms after it began.
     pub(crate) metadata: Option<u64>,
+    /// From one read to the next.
+    pub(crate) interval: u64,
     /// What comes of asking for the task definition.
     pub(crate) definition: Option<(u64, Event)>,
     pub(crate) spawn: Option<u64>,
@@ -47,6 +49,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             metadata: Some(5),
+            interval: 500,
             definition: Some((1, unread("no task role", true))),
             spawn: Some(1),
             spawn_fails: None,

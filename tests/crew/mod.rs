@@ -1,0 +1,24 @@
+//! An in-memory crew for the timeline machine, on simulated time: no process, no socket, no clock.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `script` | how long everything takes, and what goes wrong |
+//! | `crew` | actors and an ECS task that answer effects after known latencies, with scripted faults |
+//! | `mesh` | the agent, the servers and what peers see, for a crew that answers by what is there |
+//! | `writes` | its queue of registrations |
+//! | `fault` | what goes wrong for a while, or more than once |
+//! | `world` | runs the machine against them on a virtual clock; what it writes reads like the timeline |
+//! | `promises` | what must hold of every life that came to its exit |
+//! | `dice` | chance from a seed |
+
+// Each test binary that shares this uses a part of it.
+#![allow(dead_code)]
+
+pub(crate) mod crew;
+pub(crate) mod dice;
+pub(crate) mod fault;
+pub(crate) mod mesh;
+pub(crate) mod promises;
+pub(crate) mod script;
+pub(crate) mod world;
+mod writes;

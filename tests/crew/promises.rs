@@ -1,0 +1,132 @@
+//! What must hold of every life that came to its exit, whatever happened in it.
+
+use super::world::World;
+use std::time::Duration;
+use taskmesh::process::ChildExit;
+use taskmesh::supervisor::{Effect, Ending, Role};
+use taskmesh::timeline;
+
+fn time_of(world: &World, wanted: impl Fn(&Effect) -> bool) -> Option<Duration> {
+    world.effects.iter().find(|(_, e)| wanted(e)).map(|(at, _)| *at)
+}
+
+/// Cause and time of the stop.
+pub(crate) fn noticed(world: &World) -> (String, Duration) {
+    let stop = world.status().stop.expect("a stop");
+    (stop.cause, Duration::from_secs_f64(stop.since_ms / 1000.0))
+}
+
+/// `world` itself has seen to it that phases never go back and that nothing follows the exit.
+pub(crate) fn check_order(world: &World) {
+    let effects: Vec<_> = world.effects.iter().map(|(_, e)| e).collect();
+    assert!(matches!(effects.last(), Some(Effect::Exit(_))));
+    // Nothing makes the instance passing once the sync was stopped: that is where the burst comes after.
+    let stop = effects.iter().position(|e| **e == Effect::StopSync).expect("a stop");
+    for effect in &effects[stop..] {
+        let forbidden = matches!(
+            effect,
+            Effect::Register { .. }
+                | Effect::PassProxyCheck
+                | Effect::EndHold
+                | Effect::ProbeApp
+                | Effect::WatchOffer
+                | Effect::StartSync
+                | Effect::Sync(_)
+                | Effect::SyncBlind
+                | Effect::StartChild(_)
+                | Effect::WriteBootstrap
+        );
+        assert!(!forbidden, "{effect:?} in the stop");
+    }
+    assert_eq!(effects.iter().filter(|e| **e == &Effect::StopSync).count(), 1);
+    // Each wait of the stop is begun at most once.
+    for once in [Effect::AskPeers, Effect::DrainInbound, Effect::Deregister] {
+        assert!(effects.iter().filter(|e| **e == &once).count() <= 1, "{once:?}");
+    }
+    // The records of the stop come in the order of the timeline, each once.
+    use timeline::Event::*;
+    let recorded = |wanted| {
+        let found: Vec<_> = effects
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| matches!(e, Effect::Record { event, .. } if *event == wanted))
+            .map(|(i, _)| i)
+            .collect();
+        assert!(found.len() <= 1, "{wanted:?} {} times", found.len());
+        found.first().copied()
+    };
+    let order = [
+        StopNoticed,
+        SyncStopped,
+        ChecksCritical,
+        PeersUpdated,
+        AppsReleased,
+        AppsStopped,
+        AllExited,
+    ];
+    let order: Vec<_> = order.into_iter().filter_map(recorded).collect();
+    assert!(order.is_sorted(), "{:?}", world.story());
+    for child in [EnvoyExited, AgentLeft, AgentLeaveBegun, InboundDrained, AllExited] {
+        recorded(child);
+    }
+}
+
+/// Every started child that the stop finds is asked to stop exactly once, or dies before its turn comes.
+pub(crate) fn check_children(world: &World) {
+    for role in [Role::Agent, Role::Envoy] {
+        let mut termed = 0;
+        let mut killed = 0;
+        for (_, effect) in &world.effects {
+            match effect {
+                // What is asked for belongs to the life in which it was asked.
+                Effect::StartChild(r) if *r == role => {
+                    assert_eq!((termed, killed), (0, 0), "{role:?} was started again in the stop");
+                }
+                Effect::TermChild(r) if *r == role => {
+                    termed += 1;
+                    assert_eq!(killed, 0, "{role:?}: TERM after KILL");
+                }
+                Effect::KillChild(r) if *r == role => killed += 1,
+                _ => {}
+            }
+        }
+        assert!(termed <= 1 && killed <= 1, "{role:?}: {termed} TERM, {killed} KILL");
+        let child = world.machine.child(role);
+        assert!(!child.may_exist(), "{role:?} is left behind");
+        let by_itself = child.last_exit().is_some_and(|exit| {
+            *exit == Ending::Exit(ChildExit::Code(1)) || matches!(exit, Ending::SpawnFailed { .. })
+        });
+        let started = world.effects.iter().any(|(_, e)| *e == Effect::StartChild(role));
+        assert!(!started || by_itself || termed + killed > 0, "{role:?} was never asked");
+        assert_eq!(killed > 0, child.was_killed());
+    }
+}
+
+/// From what was noticed, and from our own TERM, to the exit.
+pub(crate) fn check_budget(world: &World) {
+    let (exit, code) = world.exit.expect("an exit");
+    let plan = &world.plan;
+    let (cause, noticed) = noticed(world);
+    assert!(exit <= noticed + plan.total_stop, "totalStop: {exit:?} after {noticed:?}");
+    if !["task-stopped", "app-term", "term"].contains(&cause.as_str()) {
+        assert!(exit <= noticed + plan.stop_timeout, "stopTimeout: {exit:?} after {noticed:?}");
+    }
+    if let Some(term) = world.own_term {
+        assert!(exit <= term + plan.stop_timeout, "stopTimeout: {exit:?} after TERM at {term:?}");
+    }
+    let killed = time_of(world, |e| matches!(e, Effect::KillChild(_))).is_some();
+    match code {
+        0 => assert!(!killed || cause == "apps-finished" && !plan.strict_exit),
+        4 => assert!(killed || world.count_of(timeline::Event::Deadline) > 0),
+        1 => assert!(["start-timeout", "start-failed"].contains(&cause.as_str())),
+        3 => {}
+        other => panic!("exit code {other}"),
+    }
+}
+
+impl World {
+    pub(crate) fn count_of(&self, wanted: timeline::Event) -> usize {
+        let is = |e: &Effect| matches!(e, Effect::Record { event, .. } if *event == wanted);
+        self.effects.iter().filter(|(_, e)| is(e)).count()
+    }
+}

@@ -1,0 +1,142 @@
+//! Whole lives of a task on simulated time, by the thousand, each from one seed: its configuration, how long everything
+//! takes, and what goes wrong when.
+//!
+//! ```text
+//! SIM_SEED=n cargo test --test simulation     exactly that one, with its whole story
+//! SIM_RUNS=n cargo test --test simulation     so many, from SIM_FROM (0) on; `make sim` runs many
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `../crew` | the crew and its model of agent, servers and peers, shared with `tests/fsm` |
+//! | `case` | a life, made from a seed |
+//! | `life` | runs one: faults, then quiet, then a stop |
+//! | `watch` | what must hold at every moment, asked of the world |
+//! | `verdict` | what must hold of the whole |
+//! | `shrink` | leaves out faults while it still fails |
+//!
+//! Only monotonic time exists here, as in the machine: a wall clock that jumps can reach neither.
+
+#[path = "../crew/mod.rs"]
+mod shared;
+
+mod case;
+mod life;
+mod shrink;
+mod verdict;
+mod watch;
+
+use case::Case;
+use life::End;
+use shared::{crew, dice, fault, mesh, script, world};
+use shrink::quietly;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
+}
+
+/// About 10 s on one busy core with the dev profile.
+const RUNS: u64 = 1000;
+
+/// What became of the lives, by cause.
+#[derive(Default)]
+struct Tally {
+    causes: BTreeMap<String, u64>,
+    whole: u64,
+    offered: u64,
+    codes: BTreeMap<u8, u64>,
+}
+
+impl Tally {
+    fn add(&mut self, end: End) {
+        *self.causes.entry(end.cause).or_default() += 1;
+        *self.codes.entry(end.code).or_default() += 1;
+        self.whole += u64::from(end.whole);
+        self.offered += u64::from(end.offered);
+    }
+
+    /// Every kind of life is among them: promises that nothing puts to the test would always be kept.
+    fn check(&self, runs: u64) {
+        let causes: Vec<_> = self.causes.keys().map(String::as_str).collect();
+        let all = [
+            "api",
+            "app-term",
+            "apps-finished",
+            "restart-budget",
+            "start-timeout",
+            "task-stopped",
+            "term",
+        ];
+        assert_eq!(causes, all);
+        assert_eq!(self.codes.keys().copied().collect::<Vec<_>>(), [0, 1, 3, 4]);
+        assert!(
+            self.whole > runs / 5 && self.whole < runs * 4 / 5,
+            "{} are whole again",
+            self.whole
+        );
+        assert!(self.offered > runs / 3, "{} are offered", self.offered);
+    }
+}
+
+#[test]
+fn every_life_keeps_the_promises() {
+    if let Some(seed) = number("SIM_SEED") {
+        let case = Case::new(seed);
+        match quietly(|| life::live(&case)) {
+            Ok(end) => println!("{}\n{end:?}", life::story(&case)),
+            Err(why) => fail(&case, &why),
+        }
+        return;
+    }
+    let (from, runs) = (number("SIM_FROM").unwrap_or(0), number("SIM_RUNS").unwrap_or(RUNS));
+    let (next, tally) = (AtomicU64::new(from), Mutex::new(Tally::default()));
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let begun = tokio::time::Instant::now();
+    let find = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= from + runs {
+                return None;
+            }
+            match quietly(|| life::live(&Case::new(seed))) {
+                Ok(end) => tally.lock().unwrap().add(end),
+                Err(why) => {
+                    // The others stop at their next seed.
+                    next.store(from + runs, Ordering::Relaxed);
+                    return Some((seed, why));
+                }
+            }
+        }
+    };
+    let found = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(find)).collect();
+        threads.into_iter().filter_map(|t| t.join().unwrap()).min()
+    });
+    if let Some((seed, why)) = found {
+        fail(&Case::new(seed), &why);
+    }
+    let took = begun.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+    let tally = tally.into_inner().unwrap();
+    println!("simulation: {runs} seeds from {from}, {:.0} seeds/s", runs as f64 / took);
+    println!("simulation: whole {}, offered {}, {:?}", tally.whole, tally.offered, tally.causes);
+    if runs >= RUNS {
+        tally.check(runs);
+    }
+}
+
+/// The story of the least that still fails.
+fn fail(case: &Case, why: &str) -> ! {
+    let (least, why_least) = shrink::shrink(case);
+    let seed = case.seed;
+    panic!(
+        "{}\nseed {seed}: {why}\nwith {} of {} faults: {why_least}\nagain: SIM_SEED={seed} cargo test --test simulation",
+        life::story(&least),
+        least.faults.len(),
+        case.faults.len(),
+    );
+}
