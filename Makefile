@@ -12,21 +12,21 @@ SIM_FROM ?= 0
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## three simulated ECS tasks on a mesh, from start to stop, live (DEMO_ARGS=...)
+demo: ## three simulated tasks, from start to stop (DEMO_ARGS=...)
 	@$(PYTHON) scripts/setup.py envoy
 	@echo "demo: building (the first time takes a few minutes)"
 	@cargo build --locked --workspace --bins
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- demo $(DEMO_ARGS)
 
-load: ## tasks are stopped under load, in every way: what is lost? (LOAD_ARGS=..., 8 minutes)
+load: ## stop tasks under load: what is lost? (LOAD_ARGS=.., 8 min)
 	@$(PYTHON) scripts/setup.py envoy
 	@cargo build --locked --workspace --bins
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- load $(LOAD_ARGS)
 
-test: setup ## every check and every test, one closing line (V=1 shows each test)
+test: setup ## every check and test, one closing line (V=1: each test)
 	@$(PYTHON) scripts/test.py
 
-setup: ## fetch the real parts (Envoy, Consul 1.8.7, moto, cargo-deny) into .testbed/
+setup: ## fetch the real parts (Envoy, Consul, ..) into .testbed/
 	@$(PYTHON) scripts/setup.py
 
 lint: ## formatting and clippy only
@@ -36,17 +36,17 @@ lint: ## formatting and clippy only
 fmt: ## format the code
 	cargo fmt --all
 
-deny: ## licences, duplicates and sources of all dependencies
+deny: ## licences, duplicates, sources of all dependencies
 	@$(PYTHON) scripts/setup.py deny
 	@$(PYTHON) scripts/exec.py sh -c '"$${CARGO_DENY:-cargo-deny}" --locked check bans licenses sources'
 
-fuzz: ## fuzz configuration and task metadata (FUZZ_SECONDS=60 each; needs a C++ compiler)
+fuzz: ## fuzz what reads foreign bytes (FUZZ_SECONDS=60, needs C++)
 	@$(PYTHON) scripts/fuzz.py $(FUZZ_SECONDS)
 
-sim: ## whole lives of a task on simulated time, each from a seed (SIM_RUNS=100000, SIM_FROM=0)
+sim: ## simulated lives, each from a seed (SIM_RUNS=, SIM_FROM=)
 	SIM_RUNS=$(SIM_RUNS) SIM_FROM=$(SIM_FROM) cargo test --locked --test simulation -- --nocapture
 
-release: ## what ships: target/TARGET/release/taskmesh, static where possible (6 minutes)
+release: ## what ships, static where possible (6 minutes)
 	@$(PYTHON) scripts/setup.py envoy
 	target=$$($(PYTHON) scripts/setup.py --release-target) && \
 	  cargo build --locked --release -p taskmesh --target "$$target" && \
