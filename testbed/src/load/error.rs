@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Longest part of a peer's own words that is kept.
-const HINT: usize = 80;
+const HINT: usize = 100;
 
 /// Why a request failed. The text names no address, port or stream, so that equal causes count together.
 #[derive(Debug, thiserror::Error)]

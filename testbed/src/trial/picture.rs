@@ -199,7 +199,7 @@ fn panel(out: &mut String, outcome: &Outcome, x: f64, y: f64) {
             );
         }
     }
-    marks(out, outcome, &at, top, bottom);
+    marks(out, outcome, &at, top, [bottom, x + PANEL]);
 }
 
 /// A band between `base` and `base` + `values`.
@@ -227,8 +227,10 @@ fn area(
     _ = writeln!(out, "<path class=\"{class}\" d=\"{path}Z\"/>");
 }
 
-/// When things happened, as the median of the stops. A word that has no room beside the last one goes a line down.
-fn marks(out: &mut String, outcome: &Outcome, at: &dyn Fn(f64) -> f64, top: f64, bottom: f64) {
+/// When things happened, as the median of the stops. A word that has no room beside the last one goes a line down; one
+/// that has none up to the edge stands left of its line.
+fn marks(out: &mut String, outcome: &Outcome, at: &dyn Fn(f64) -> f64, top: f64, edges: [f64; 2]) {
+    let [bottom, right] = edges;
     let mut row_ends = [f64::MIN; 4];
     for (event, words) in MARKS {
         let mut times: Vec<_> =
@@ -236,15 +238,19 @@ fn marks(out: &mut String, outcome: &Outcome, at: &dyn Fn(f64) -> f64, top: f64,
         times.sort_unstable();
         let Some(time) = times.get(times.len() / 2) else { continue };
         let x = at(time.as_secs_f64());
-        let row = row_ends.iter().position(|end| *end < x).unwrap_or(row_ends.len() - 1);
-        row_ends[row] = x + words.len() as f64 * 5.6 + 10.0;
+        let width = words.len() as f64 * 5.6 + 8.0;
+        let fits = x + width < right;
+        let from = if fits { x } else { x - width };
+        let row = row_ends.iter().position(|end| *end < from).unwrap_or(row_ends.len() - 1);
+        row_ends[row] = from + width + 2.0;
         let y = top + 9.0 + row as f64 * 12.0;
+        let (anchor, dx) = if fits { ("start", 3.0) } else { ("end", -3.0) };
         _ = writeln!(
             out,
             "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{bottom:.1}\"/>\
-             <text class=\"tick\" x=\"{:.1}\" y=\"{y:.1}\">{words}</text>",
+             <text class=\"tick\" text-anchor=\"{anchor}\" x=\"{:.1}\" y=\"{y:.1}\">{words}</text>",
             y - 8.0,
-            x + 3.0,
+            x + dx,
         );
     }
 }
