@@ -15,7 +15,7 @@ use crate::own_copy;
 use crate::private::private_dir;
 use crate::process::{self, Reaper};
 use crate::signals::Signals;
-use crate::supervisor::actor::{Arguments, Msg, Supervisor};
+use crate::supervisor::actor::{Arguments, Msg, Outcome, Supervisor};
 use crate::supervisor::{Event, Plan};
 use crate::timeline;
 use ractor::{Actor, ActorRef};
@@ -96,7 +96,7 @@ pub struct Running {
     temporary: Option<PathBuf>,
     supervisor: ActorRef<Msg>,
     joined: JoinHandle<()>,
-    finished: oneshot::Receiver<u8>,
+    finished: oneshot::Receiver<Outcome>,
     background: Vec<JoinHandle<()>>,
     admin: SocketAddr,
 }
@@ -215,14 +215,11 @@ impl Running {
 
     /// Waits for the end of the timeline, writes the timeline file and the summary.
     pub async fn finish(self) -> Finished {
-        let code = match self.finished.await {
-            Ok(code) => code,
-            Err(_) => {
-                // It died without a word: a bug. The children die with it, or with us by PDEATHSIG.
-                tracing::error!("the supervisor ended before the timeline did");
-                exit::GAVE_UP
-            }
-        };
+        // It died without a word: a bug. The children die with it, or with us by PDEATHSIG.
+        let Outcome { code, why } = self.finished.await.unwrap_or_else(|_| Outcome {
+            code: exit::GAVE_UP,
+            why: Some("the supervisor ended before the timeline did".to_owned()),
+        });
         if tokio::time::timeout(ACTORS_END, self.joined).await.is_err() {
             tracing::warn!("an actor does not end");
             self.supervisor.kill();
@@ -241,6 +238,10 @@ impl Running {
             && let Err(e) = std::fs::remove_dir_all(dir)
         {
             tracing::debug!(error = %e, "the private folder stays");
+        }
+        // The very last line, for that is where people look first.
+        if let Some(why) = why {
+            tracing::error!(exit_code = code, %why, "gave up");
         }
         Finished { code, timeline }
     }

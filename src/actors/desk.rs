@@ -16,15 +16,19 @@ use tokio::sync::watch;
 
 /// What the instance's maintenance says while it waits for its app.
 const HOLD_REASON: &str = "taskmesh: the app does not accept connections yet";
+/// What the proxy's says while Envoy is down.
+const COVER_REASON: &str = "taskmesh: Envoy is down";
 /// What it says from the stop on.
 const STOP_REASON: &str = "taskmesh: the task is stopping";
 
 /// One entry of the queue.
 #[derive(Debug, Clone)]
 pub(super) enum Write {
-    Register { hold: bool, containers: Vec<String> },
+    Register { hold: bool, covered: bool, containers: Vec<String> },
     PassProxyCheck,
     EndHold,
+    Cover,
+    Uncover,
 }
 
 /// What stands at the agent since the last registration.
@@ -133,7 +137,7 @@ impl Desk {
             consul.service_maintenance(id, on, reason).await.map_err(of(call))
         };
         match write {
-            Write::Register { hold, containers } => {
+            Write::Register { hold, covered, containers } => {
                 let task = &self.identity.task;
                 let here = || consul::locality(task, *self.consul_version.get()?);
                 let new = Registered {
@@ -160,7 +164,8 @@ impl Desk {
                 if hushed() {
                     return Ok(());
                 }
-                maintain(Call::ProxyMaintenance, &ids.proxy, *hold, HOLD_REASON).await?;
+                let reason = if *hold { HOLD_REASON } else { COVER_REASON };
+                maintain(Call::ProxyMaintenance, &ids.proxy, *hold || *covered, reason).await?;
                 self.registered.send_replace(Some(Arc::new(new)));
                 Ok(())
             }
@@ -183,6 +188,8 @@ impl Desk {
                 }
                 maintain(Call::ProxyMaintenance, &ids.proxy, false, "").await
             }
+            Write::Cover => maintain(Call::ProxyMaintenance, &ids.proxy, true, COVER_REASON).await,
+            Write::Uncover => maintain(Call::ProxyMaintenance, &ids.proxy, false, "").await,
         }
     }
 

@@ -202,15 +202,18 @@ impl Hands for Crew {
             Effect::StartChild(Role::Envoy) => tell(&self.envoy, envoy::Msg::Start),
             Effect::TermChild(Role::Envoy) => tell(&self.envoy, envoy::Msg::Term),
             Effect::KillChild(Role::Envoy) => tell(&self.envoy, envoy::Msg::Kill),
-            Effect::Register { hold, containers } => {
+            Effect::Register { hold, covered, containers } => {
                 tell(&self.health_sync, health_sync::Msg::Containers(containers.clone()));
-                tell(&self.registration, registration::Msg::Register { hold, containers });
+                let register = registration::Msg::Register { hold, covered, containers };
+                tell(&self.registration, register);
             }
             Effect::ProbeApp => tell(&self.registration, registration::Msg::ProbeApp),
             Effect::PassProxyCheck => {
                 tell(&self.registration, registration::Msg::PassProxyCheck);
             }
             Effect::EndHold => tell(&self.registration, registration::Msg::EndHold),
+            Effect::Cover => tell(&self.registration, registration::Msg::Cover),
+            Effect::Uncover => tell(&self.registration, registration::Msg::Uncover),
             Effect::WatchOffer => tell(&self.registration, registration::Msg::WatchOffer),
             Effect::WriteBootstrap => tell(&self.envoy, envoy::Msg::WriteBootstrap),
             Effect::StartSync => tell(&self.health_sync, health_sync::Msg::Start),

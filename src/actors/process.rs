@@ -50,7 +50,7 @@ impl Runner {
     pub(crate) fn failed(&self, why: String, fatal: bool) {
         tracing::error!(child = self.role.name(), %why, "cannot start");
         let exit = Ending::SpawnFailed { why, fatal };
-        report(&self.reports, Event::ChildExited { role: self.role, exit });
+        report(&self.reports, Event::ChildExited { role: self.role, exit, said: Vec::new() });
     }
 
     /// Runs beside the child, if there is one; ends with it, with the next start or with [`Runner::quiet`].
@@ -101,9 +101,9 @@ impl Drop for Runner {
 async fn wait(child: Arc<Child>, role: Role, reports: Reports) {
     let pid = child.pid();
     let exit = child.exited().await;
-    let last_words = child.last_lines();
-    tracing::info!(child = role.name(), pid, %exit, last = last_words.last(), "child exited");
-    report(&reports, Event::ChildExited { role, exit: Ending::Exit(exit) });
+    let said = child.last_lines();
+    tracing::info!(child = role.name(), pid, %exit, last = said.last(), "child exited");
+    report(&reports, Event::ChildExited { role, exit: Ending::Exit(exit), said });
 }
 
 /// A delay that grows from 10 to 250 ms, and differs by up to a quarter from one to the next, so that tasks which lost

@@ -23,10 +23,13 @@ pub(crate) enum Msg {
     Identify(Arc<Identity>),
     Register {
         hold: bool,
+        covered: bool,
         containers: Vec<String>,
     },
     PassProxyCheck,
     EndHold,
+    Cover,
+    Uncover,
     ProbeApp,
     WatchOffer,
     Hush,
@@ -113,15 +116,17 @@ impl Actor for RegistrationActor {
                     registered: s.registered.clone(),
                 });
             }
-            Msg::Register { hold, containers } => {
+            Msg::Register { hold, covered, containers } => {
                 s.containers.clone_from(&containers);
                 // A registration that waits is out of date; what follows it is asked for again afterwards.
                 s.queue.clear();
                 s.asked.send_modify(|asked| *asked += 1);
-                s.enqueue(&myself, Write::Register { hold, containers });
+                s.enqueue(&myself, Write::Register { hold, covered, containers });
             }
             Msg::PassProxyCheck => s.enqueue(&myself, Write::PassProxyCheck),
             Msg::EndHold => s.enqueue(&myself, Write::EndHold),
+            Msg::Cover => s.enqueue(&myself, Write::Cover),
+            Msg::Uncover => s.enqueue(&myself, Write::Uncover),
             Msg::ProbeApp => s.watch(|desk| desk.probe_app()),
             Msg::WatchOffer => {
                 let shown = s.shown.clone();

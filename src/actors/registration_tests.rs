@@ -173,7 +173,12 @@ impl Scene {
     }
 
     fn register(&self) {
-        self.actor.cast(Msg::Register { hold: false, containers: vec!["app".to_owned()] }).unwrap();
+        self.register_as(false, false);
+    }
+
+    fn register_as(&self, hold: bool, covered: bool) {
+        let containers = vec!["app".to_owned()];
+        self.actor.cast(Msg::Register { hold, covered, containers }).unwrap();
     }
 
     /// The next event that `of` takes.
@@ -308,6 +313,43 @@ async fn a_refusal_is_told_after_a_few_tries_and_then_tried_rarely_or_when_asked
 }
 
 #[tokio::test]
+async fn an_envoy_that_is_down_puts_its_proxy_into_maintenance_with_a_reason_of_its_own() {
+    let mut scene = Scene::start(Agent::default()).await;
+    scene.registered().await;
+    let (service, proxy) = (scene.ids.service.clone(), scene.ids.proxy.clone());
+    let word = |scene: &Scene, id: &str| scene.agent.with(|s| s.maintained[id].clone());
+    // The queue keeps the order, so once the registration was heard what came before it is written.
+    scene.actor.cast(Msg::Cover).unwrap();
+    until(|| word(&scene, &proxy).contains("enable=true")).await;
+    assert!(word(&scene, &proxy).contains("Envoy"), "{}", word(&scene, &proxy));
+    assert!(word(&scene, &service).contains("enable=false"), "{}", word(&scene, &service));
+    scene.actor.cast(Msg::Uncover).unwrap();
+    until(|| word(&scene, &proxy).contains("enable=false")).await;
+
+    // A registration says it all anew: held, covered, both.
+    for (hold, covered, of_service, of_proxy) in [
+        (false, true, "enable=false", "Envoy"),
+        (true, true, "app", "app"),
+        (true, false, "app", "app"),
+        (false, false, "enable=false", "enable=false"),
+    ] {
+        scene.register_as(hold, covered);
+        scene.hear(|event| matches!(event, Event::Registered).then_some(())).await;
+        assert!(word(&scene, &service).contains(of_service), "{hold} {covered}");
+        assert!(word(&scene, &proxy).contains(of_proxy), "{hold} {covered}");
+    }
+}
+
+/// Looks until it is so.
+async fn until(so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < PATIENCE, "never");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
 async fn after_the_hush_nothing_is_looked_at_or_written() {
     let mut scene = Scene::start(Agent::default()).await;
     scene.registered().await;
@@ -324,6 +366,8 @@ async fn after_the_hush_nothing_is_looked_at_or_written() {
     scene.register();
     scene.actor.cast(Msg::PassProxyCheck).unwrap();
     scene.actor.cast(Msg::EndHold).unwrap();
+    scene.actor.cast(Msg::Cover).unwrap();
+    scene.actor.cast(Msg::Uncover).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(scene.agent.with(|s| (s.writes, s.looks)), (writes, looks));
 }

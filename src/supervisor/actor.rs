@@ -63,10 +63,19 @@ pub struct Arguments {
     pub log: timeline::Log,
     /// Where the status is published.
     pub status: watch::Sender<Arc<Status>>,
-    /// Told the exit code, once.
-    pub finished: oneshot::Sender<u8>,
+    /// Told how it ended, once.
+    pub finished: oneshot::Sender<Outcome>,
     /// Makes the hands and names the actors among them.
     pub make_hands: MakeHands,
+}
+
+/// How the timeline ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The process's exit code.
+    pub code: u8,
+    /// What was given up, in words.
+    pub why: Option<String>,
 }
 
 /// Makes the [`Hands`] once the supervisor exists; gives their actors by ID, for supervision.
@@ -86,7 +95,7 @@ pub struct State {
     executor: Executor,
     status: watch::Sender<Arc<Status>>,
     roles: HashMap<ActorId, &'static str>,
-    finished: Option<oneshot::Sender<u8>>,
+    finished: Option<oneshot::Sender<Outcome>>,
     /// Lines about the stop that were timed.
     stop_lines: u32,
 }
@@ -197,9 +206,9 @@ impl State {
         let exit = self.executor.run(myself, effects);
         self.publish();
         if let Some(code) = exit {
-            self.say_last_words(code);
+            let why = self.machine.facts().last_words().map(str::to_owned);
             if let Some(finished) = self.finished.take()
-                && finished.send(code).is_err()
+                && finished.send(Outcome { code, why }).is_err()
             {
                 tracing::debug!("nobody waits for the exit code");
             }
@@ -262,12 +271,6 @@ impl State {
             if seconds < 60 || seconds % 60 < TICK.as_secs() {
                 tracing::info!(why, seconds, "not offered to peers yet: waiting");
             }
-        }
-    }
-
-    fn say_last_words(&self, code: u8) {
-        if let Some(words) = &self.machine.facts().last_words {
-            tracing::error!(exit_code = code, why = %words, "gave up");
         }
     }
 }

@@ -145,10 +145,32 @@ impl Machine {
         }
     }
 
-    /// Ends the hold once the app's port accepts and nothing else can be found that would have to pass.
+    /// Envoy died. Peers would hear of it only from the next run of the proxy's check, 1 to 10 s later.
+    pub(crate) fn cover(&mut self, out: &mut Vec<Effect>) {
+        let f = &mut self.facts;
+        if f.covered || !f.listener_open || !f.ever_registered || f.stop.is_some() {
+            return;
+        }
+        f.covered = true;
+        // The hold keeps the proxy in maintenance already.
+        if !f.held {
+            out.push(Effect::Cover);
+        }
+    }
+
+    /// Envoy listens again.
+    pub(crate) fn uncover(&mut self, out: &mut Vec<Effect>) {
+        let f = &mut self.facts;
+        if f.stop.is_none() && std::mem::take(&mut f.covered) && !f.held {
+            out.push(Effect::Uncover);
+        }
+    }
+
+    /// Ends the hold once the app's port accepts and nothing else can be found that would have to pass. Not while
+    /// Envoy is down: peers would be sent to nobody.
     pub(crate) fn end_hold_if_over(&mut self, plan: &Plan, out: &mut Vec<Effect>) {
         let f = &self.facts;
-        let over = f.app_accepts_at.is_some() && f.checks_are_known(plan);
+        let over = f.app_accepts_at.is_some() && f.checks_are_known(plan) && f.listener_open;
         if f.held && over && f.ready_at.is_some() && f.stop.is_none() {
             self.facts.held = false;
             out.push(Effect::EndHold);

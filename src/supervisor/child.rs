@@ -103,6 +103,9 @@ pub(crate) enum Verdict {
     CannotStart,
 }
 
+/// So many of its last lines are told when it is given up.
+const LAST_LINES: usize = 5;
+
 /// One child.
 #[derive(Debug, Clone)]
 pub struct Child {
@@ -176,6 +179,23 @@ impl Child {
             State::Stopping { pid } => pid,
             _ => None,
         }
+    }
+
+    /// What is said of it when its budget is spent: how often it died, how, and what it printed last.
+    pub(crate) fn obituary(&self, restart: &Restart, said: &[String]) -> String {
+        let how = self.last_exit.as_ref().map(ToString::to_string).unwrap_or_default();
+        let last = &said[said.len().saturating_sub(LAST_LINES)..];
+        let printed = match last {
+            [] => "it printed nothing".to_owned(),
+            lines => format!("it last printed: {}", lines.join(" | ")),
+        };
+        format!(
+            "{} died {} times within {}, and restart.budget is {}: {how}; {printed}",
+            self.role.name(),
+            self.recent.len() + 1,
+            humantime::format_duration(restart.window),
+            restart.budget,
+        )
     }
 
     pub(crate) fn start(&mut self) -> Option<Act> {

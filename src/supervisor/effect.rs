@@ -36,6 +36,8 @@ pub enum Effect {
     Register {
         /// In maintenance until [`Effect::EndHold`].
         hold: bool,
+        /// The proxy in maintenance until [`Effect::Uncover`], because Envoy is down.
+        covered: bool,
         /// Containers with a TTL check.
         containers: Vec<String>,
     },
@@ -45,6 +47,10 @@ pub enum Effect {
     PassProxyCheck,
     /// End the maintenance that [`Effect::Register`] began.
     EndHold,
+    /// Envoy died: the proxy into maintenance, so that peers hear of it now and not at the next run of its check.
+    Cover,
+    /// Envoy listens again: end what [`Effect::Cover`] began.
+    Uncover,
     /// Tell when no check of ours is critical in the agent's view.
     WatchOffer,
     /// Make Envoy's bootstrap.

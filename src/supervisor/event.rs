@@ -36,6 +36,8 @@ pub enum Event {
         role: Role,
         /// How.
         exit: Ending,
+        /// The last lines that it printed, oldest first.
+        said: Vec<String>,
     },
     /// The agent's HTTP API answers.
     AgentAnswers,

@@ -155,6 +155,9 @@ pub struct Facts {
     /// In maintenance until the app's port accepts.
     pub(crate) held: bool,
     pub(crate) app_accepts_at: Option<Duration>,
+    /// Envoy died after it had listened, and does not listen again yet: the proxy is in maintenance, unless the hold
+    /// has it there anyway.
+    pub(crate) covered: bool,
     pub(crate) offered: bool,
     /// Peers may have been sent here, whether we saw it or not.
     pub(crate) exposed: bool,
@@ -224,6 +227,11 @@ impl Facts {
     pub(crate) fn note_exposure(&mut self) {
         let open = self.ever_registered && self.listener_open && !self.held;
         self.exposed |= open && self.stop.is_none();
+    }
+
+    /// What was given up, in words.
+    pub fn last_words(&self) -> Option<&str> {
+        self.last_words.as_deref()
     }
 
     /// Our own container's name; empty before the metadata was read.

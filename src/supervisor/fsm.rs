@@ -122,7 +122,9 @@ impl Machine {
             Event::Term => self.on_term(plan, at, out),
             Event::Admin(request) => self.on_admin(plan, at, request, out),
             Event::ChildStarted { role, pid } => self.on_child_started(role, pid, at, out),
-            Event::ChildExited { role, exit } => self.on_child_exited(plan, role, exit, at, out),
+            Event::ChildExited { role, exit, said } => {
+                self.on_child_exited(plan, role, exit, &said, at, out);
+            }
             Event::Trouble { source, why } => self.facts.note_trouble(source, why, at),
             Event::ActorDown { actor, why } => {
                 self.facts.gave_up = true;
@@ -225,6 +227,7 @@ impl Machine {
         plan: &Plan,
         role: Role,
         exit: Ending,
+        said: &[String],
         at: Duration,
         out: &mut Vec<Effect>,
     ) {
@@ -240,6 +243,7 @@ impl Machine {
                 self.facts.registered = false;
             }
             Role::Envoy => {
+                self.cover(out);
                 self.facts.envoy_live = false;
                 self.facts.listener_open = false;
             }
@@ -273,7 +277,7 @@ impl Machine {
             Verdict::BudgetSpent => {
                 self.record(out, timeline::Event::ChildExited, Some(words));
                 self.facts.gave_up = true;
-                self.facts.last_words = Some(exit.to_string());
+                self.facts.last_words = Some(self.child(role).obituary(&plan.restart, said));
                 self.notice_stop(plan, at, StopCause::RestartBudget, out);
             }
             Verdict::CannotStart => {

@@ -128,6 +128,8 @@ impl Machine {
                 if self.facts.registered && self.facts.stop.is_none() {
                     out.push(Effect::PassProxyCheck);
                 }
+                self.uncover(out);
+                self.end_hold_if_over(plan, out);
             }
             Event::AppAccepts if self.facts.app_accepts_at.is_none() => {
                 self.facts.app_accepts_at = Some(at);
@@ -156,7 +158,8 @@ impl Machine {
     pub(crate) fn register(&mut self, plan: &Plan, out: &mut Vec<Effect>) {
         self.facts.synced = self.facts.wanted_sync(plan);
         let containers = self.facts.synced.clone();
-        out.push(Effect::Register { hold: self.facts.held, containers });
+        let (hold, covered) = (self.facts.held, self.facts.covered);
+        out.push(Effect::Register { hold, covered, containers });
     }
 
     fn on_registered(&mut self, out: &mut Vec<Effect>) {

@@ -253,7 +253,7 @@ impl Crew {
             && failing == role
         {
             let exit = Ending::SpawnFailed { why: format!("{}: no such file", role.name()), fatal };
-            return vec![fact(now + spawn, Event::ChildExited { role, exit })];
+            return vec![fact(now + spawn, Event::ChildExited { role, exit, said: Vec::new() })];
         }
         let times = match role {
             Role::Agent => [(s.answers, Event::AgentAnswers), (s.joins, Event::AgentJoined)],
@@ -323,7 +323,8 @@ impl Crew {
                 proc.alive = false;
                 let left = exit.success();
                 let more = self.mesh.as_mut().map(|mesh| mesh.child_ends(now, role, left));
-                let event = Event::ChildExited { role, exit: Ending::Exit(exit) };
+                let said = vec!["the last line".to_owned()];
+                let event = Event::ChildExited { role, exit: Ending::Exit(exit), said };
                 (Some(event), more.unwrap_or_default())
             }
             What::Crash(role) => {

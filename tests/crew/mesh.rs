@@ -156,17 +156,23 @@ impl Mesh {
     pub(crate) fn perform(&mut self, now: Duration, effect: &Effect) -> Option<Vec<Due>> {
         let mut out = Vec::new();
         match effect {
-            Effect::Register { hold, containers } => {
+            Effect::Register { hold, covered, containers } => {
                 // What waits is out of date, and a try in vain gives way.
                 self.queue.clear();
                 if !self.calling {
                     self.writing = None;
                 }
-                let write = Write::Register { hold: *hold, containers: containers.clone() };
+                let write = Write::Register {
+                    hold: *hold,
+                    covered: *covered,
+                    containers: containers.clone(),
+                };
                 self.enqueue(now, write, &mut out);
             }
             Effect::PassProxyCheck => self.enqueue(now, Write::PassProxyCheck, &mut out),
             Effect::EndHold => self.enqueue(now, Write::EndHold, &mut out),
+            Effect::Cover => self.enqueue(now, Write::Cover, &mut out),
+            Effect::Uncover => self.enqueue(now, Write::Uncover, &mut out),
             Effect::WatchOffer => self.watching = true,
             Effect::StartSync => self.started = true,
             Effect::Sync(seen) => self.observe(now, &seen.task),

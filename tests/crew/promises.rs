@@ -28,6 +28,7 @@ pub(crate) fn check_order(world: &World) {
             Effect::Register { .. }
                 | Effect::PassProxyCheck
                 | Effect::EndHold
+                | Effect::Uncover
                 | Effect::ProbeApp
                 | Effect::WatchOffer
                 | Effect::StartSync

@@ -287,14 +287,17 @@ fn words(effect: &Effect) -> Option<String> {
         Effect::StartChild(role) => child("start", role),
         Effect::TermChild(role) => child("term", role),
         Effect::KillChild(role) => child("kill", role),
-        Effect::Register { hold, containers } => {
+        Effect::Register { hold, covered, containers } => {
             let held = if *hold { " held" } else { "" };
-            format!("> register{held} [{}]", containers.join(" "))
+            let covered = if *covered { " covered" } else { "" };
+            format!("> register{held}{covered} [{}]", containers.join(" "))
         }
         Effect::Warn(_) => "> warn".to_owned(),
         Effect::ProbeApp => "> probe app".to_owned(),
         Effect::PassProxyCheck => "> pass proxy check".to_owned(),
         Effect::EndHold => "> end hold".to_owned(),
+        Effect::Cover => "> cover".to_owned(),
+        Effect::Uncover => "> uncover".to_owned(),
         Effect::WatchOffer => "> watch offer".to_owned(),
         Effect::WriteBootstrap => "> write bootstrap".to_owned(),
         Effect::StartSync => "> start sync".to_owned(),

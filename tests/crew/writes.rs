@@ -8,9 +8,11 @@ use taskmesh::supervisor::{Event, Source};
 
 #[derive(Debug, Clone)]
 pub(super) enum Write {
-    Register { hold: bool, containers: Vec<String> },
+    Register { hold: bool, covered: bool, containers: Vec<String> },
     PassProxyCheck,
     EndHold,
+    Cover,
+    Uncover,
 }
 
 impl Mesh {
@@ -64,14 +66,14 @@ impl Mesh {
 
     fn apply(&mut self, now: Duration, write: &Write, out: &mut Vec<Due>) -> bool {
         match (write, &mut self.local) {
-            (Write::Register { hold, containers }, local) => {
+            (Write::Register { hold, covered, containers }, local) => {
                 let old = local.take();
                 // A check that is registered again keeps what it says.
                 let ttl = |name: &String| {
                     old.as_ref().and_then(|old| old.ttl.get(name)).copied().unwrap_or(false)
                 };
                 *local = Some(Instance {
-                    maintenance: *hold,
+                    maintenance: *hold || *covered,
                     proxy_check: old.as_ref().is_some_and(|old| old.proxy_check),
                     ttl: containers.iter().map(|name| (name.clone(), ttl(name))).collect(),
                 });
@@ -87,11 +89,15 @@ impl Mesh {
                 out.extend(self.check_soon(now));
                 true
             }
-            (Write::EndHold, Some(local)) => {
+            (Write::EndHold | Write::Uncover, Some(local)) => {
                 local.maintenance = false;
                 true
             }
-            (Write::PassProxyCheck | Write::EndHold, None) => false,
+            (Write::Cover, Some(local)) => {
+                local.maintenance = true;
+                true
+            }
+            (Write::PassProxyCheck | Write::EndHold | Write::Cover | Write::Uncover, None) => false,
         }
     }
 

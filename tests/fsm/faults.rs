@@ -290,7 +290,7 @@ fn a_registration_that_comes_back_after_the_burst_is_withdrawn_again() {
 fn what_is_told_twice_counts_once() {
     let twice = |role| {
         let exit = taskmesh::supervisor::Ending::Exit(crate::crew::killed());
-        Event::ChildExited { role, exit }
+        Event::ChildExited { role, exit, said: Vec::new() }
     };
     let world = stopped_with(|_| ())
         .event(2000, Event::ChildStarted { role: Role::Envoy, pid: 999 })

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use taskmesh::admin::Status;
-use taskmesh::supervisor::actor::{Arguments, Msg, Supervisor};
+use taskmesh::supervisor::actor::{Arguments, Msg, Outcome, Supervisor};
 use taskmesh::supervisor::{Effect, Event, Hands, Inbound, Plan};
 use taskmesh::timeline::{Log, Timeline};
 use tokio::sync::{oneshot, watch};
@@ -80,7 +80,7 @@ pub(crate) struct Running {
     mortal: ActorRef<()>,
     status: watch::Receiver<Arc<Status>>,
     log: Log,
-    finished: oneshot::Receiver<u8>,
+    finished: oneshot::Receiver<Outcome>,
     joined: tokio::task::JoinHandle<()>,
 }
 
@@ -145,7 +145,8 @@ impl Running {
 
     /// The exit code, when it came, and the record.
     pub(crate) async fn finish(self) -> (u8, Duration, Timeline) {
-        let code = tokio::time::timeout(ms(3_600_000), self.finished).await.unwrap().unwrap();
+        let outcome = tokio::time::timeout(ms(3_600_000), self.finished).await.unwrap().unwrap();
+        let code = outcome.code;
         let at = self.shared.epoch.elapsed();
         self.joined.await.unwrap();
         assert!(self.shared.supervisor.cast(Msg::Tick).is_err(), "the supervisor has ended");

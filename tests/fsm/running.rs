@@ -15,18 +15,77 @@ fn an_envoy_that_dies_is_back_and_its_check_passes_at_once() {
     let world = World::new().at(3000, What::Crash(Role::Envoy)).until(10_000);
     let story = since(&world, 3000);
     // The backoff is jittered between a half and the whole of 100 ms.
-    let start = story[1].0;
+    let start = story[2].0;
     assert!((3050..=3100).contains(&start), "{story:?}");
     assert_eq!(
         story,
         [
+            // Its check would tell peers of it only at its next run.
+            (3000, "> cover"),
             (3000, "child-exited: envoy: exit code 1"),
             (start, "> start envoy"),
             (start + 1, "child-restarted: envoy"),
             (start + 61, "> pass proxy check"),
+            (start + 61, "> uncover"),
         ]
     );
     assert_eq!(world.phase(), Phase::Serving);
+}
+
+#[test]
+fn an_envoy_that_dies_again_before_it_listens_is_covered_once() {
+    let world = World::new()
+        .change(2999, |s| s.listens = Some(500))
+        .at(3000, What::Crash(Role::Envoy))
+        .at(3200, What::Crash(Role::Envoy))
+        .until(10_000);
+    assert_eq!(world.count("child-restarted: envoy"), 2, "{:?}", since(&world, 3000));
+    assert_eq!((world.count("> cover"), world.count("> uncover")), (1, 1));
+}
+
+#[test]
+fn an_envoy_that_dies_before_it_ever_listened_needs_no_cover() {
+    let world = World::new().at(180, What::Crash(Role::Envoy)).until(10_000);
+    assert_eq!(world.count("child-restarted: envoy"), 1);
+    assert_eq!((world.count("> cover"), world.count("> uncover")), (0, 0));
+    assert_eq!(world.count("offered"), 1);
+}
+
+#[test]
+fn an_envoy_that_dies_while_the_app_is_awaited_keeps_the_hold_until_it_listens() {
+    // It dies at 1000, the app accepts at 1020 (and is known to have no check): the hold ends with the listener.
+    let script = Script { app_accepts: Some(813), ..Script::default() };
+    let world = World::of(plan(Inbound::Http), script).at(1000, What::Crash(Role::Envoy));
+    let world = world.until(10_000);
+    let open = world.when("child-restarted: envoy").unwrap() + 60;
+    assert_eq!(world.when("> end hold"), Some(open), "{:?}", world.story());
+    assert_eq!((world.count("> cover"), world.count("> uncover")), (0, 0));
+    assert_eq!(world.count("offered"), 1);
+}
+
+#[test]
+fn an_agent_that_comes_back_while_envoy_is_down_is_told_so() {
+    let world = World::new()
+        .change(2999, |s| s.listens = Some(2000))
+        .at(3000, What::Crash(Role::Envoy))
+        .at(3000, What::Crash(Role::Agent))
+        .until(10_000);
+    assert_eq!(world.count("> register covered []"), 1, "{:?}", since(&world, 3000));
+    let uncovered = world.when("> uncover").unwrap();
+    assert!(uncovered > world.when("> register covered []").unwrap());
+    // Both are back: what is registered now is not covered.
+    let world = world.event(11_000, Event::RegistrationLost("service".to_owned())).until(12_000);
+    assert_eq!(world.story().last().unwrap().1, "> pass proxy check");
+    assert_eq!(since(&world, 11_000)[0], (11_000, "> register []"));
+}
+
+#[test]
+fn an_envoy_that_is_down_when_the_stop_comes_is_neither_covered_nor_uncovered_in_it() {
+    for at in [2999, 3000, 3003] {
+        let world = World::new().at(at, What::Crash(Role::Envoy)).ecs_stops(3000).finish();
+        assert_eq!(world.count("> cover"), usize::from(at <= 3000), "{at}");
+        assert_eq!((world.count("> uncover"), world.code()), (0, 0));
+    }
 }
 
 #[test]
@@ -136,6 +195,12 @@ fn a_spent_budget_is_an_orderly_stop_with_3() {
     // Ten restarts are tolerated; the eleventh death is one too many.
     assert_eq!(world.count("child-exited: envoy: exit code 1"), 11);
     assert_eq!(world.count("child-restarted: envoy"), 10);
+    assert_eq!(
+        world.machine.facts().last_words(),
+        Some(
+            "envoy died 11 times within 10m, and restart.budget is 10: exit code 1; it last printed: the last line"
+        )
+    );
     assert_eq!(
         world.stop(),
         [

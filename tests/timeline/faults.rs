@@ -97,6 +97,49 @@ async fn an_envoy_that_dies_comes_back_on_the_same_ports() {
     }
     let seen = Seen(task.timeline().await.expect("timeline"));
     seen.cause(Event::ChildExited, "envoy: killed by SIGKILL");
+    // 0.4 s on an idle machine, of which the backoff is 0.05 to 0.1.
+    let back = seen.at(Event::ChildRestarted).ms - seen.at(Event::ChildExited).ms;
+    assert!(back < 2000.0, "started again after {back} ms");
+    task.ecs.stop();
+    let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn while_envoy_is_down_peers_are_told_at_once_and_again_when_it_listens() {
+    let Some(cluster) = cluster().await else { return };
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "restart": { "backoff": { "min": "6s", "max": "6s" } } }));
+    let task = cluster.task(plan).await.expect("task");
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+    let critical = async || {
+        let proxies = cluster.offered("api").await.expect("server");
+        proxies.is_empty() || proxies.iter().any(|(_, critical)| *critical)
+    };
+    assert!(!critical().await);
+    kill_child(&task, "envoy");
+    let exited = task.wait_event(Event::ChildExited, LONG).await.expect("exited");
+    let began = tokio::time::Instant::now();
+    while !critical().await {
+        assert!(began.elapsed() < LONG, "{}", task.last_lines(40));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Envoy is away for 3 s at the least: the word of it came from its death, not from its return.
+    let seen = Seen(task.timeline().await.expect("timeline"));
+    seen.has_no(Event::ChildRestarted);
+    let checks = task.agent_get("/v1/agent/checks").await.expect("checks");
+    let reasons: Vec<_> =
+        checks.as_object().expect("checks").values().map(|c| &c["Notes"]).collect();
+    assert!(reasons.iter().any(|notes| **notes == "taskmesh: Envoy is down"), "{checks:#}");
+    let ready = task.admin("/ready").await.expect("ready");
+    assert_eq!(ready["ready"], false, "{ready:#}");
+
+    let back = task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
+    assert!(back.ms - exited.ms >= 3000.0);
+    while critical().await {
+        assert!(began.elapsed() < LONG, "{}", task.last_lines(40));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     task.ecs.stop();
     let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
@@ -136,6 +179,11 @@ async fn an_envoy_that_keeps_dying_ends_the_task_with_code_3() {
     seen.cause(Event::ChildExited, "envoy: exit code 7");
     seen.in_order(&[Event::StopNoticed, Event::AgentLeft, Event::AllExited]);
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(3));
+    // Where people look first: the very last line.
+    let last = task.last_lines(1);
+    for words in ["envoy died 3 times", "exit code 7", "no such extension"] {
+        assert!(last.contains(words), "{last}");
+    }
 }
 
 #[tokio::test]
