@@ -152,6 +152,7 @@ impl App {
             aws: AwsAccess::from_env(env),
             secrets: Arc::new(secrets),
             reaper,
+            memory: Arc::new(process::Memory::watch()),
             private_dir,
             epoch,
             consul_version: Arc::default(),

@@ -151,6 +151,7 @@ mod tests {
                 ..Secrets::default()
             }),
             reaper: Reaper::start().unwrap(),
+            memory: Arc::new(crate::process::Memory::of("", dir)),
             private_dir: dir.join("private"),
             consul_version: Arc::default(),
             aws: crate::ecs::AwsAccess::default(),

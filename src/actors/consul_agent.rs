@@ -1,5 +1,6 @@
 //! Runs the Consul agent: writes its config, starts it, tells when it answers and when it knows a server.
 
+use super::alive::{self, Asked};
 use super::process::{Beat, Runner};
 use super::{Identity, Site, agent_files};
 use crate::config::Config;
@@ -75,7 +76,7 @@ impl Actor for ConsulAgent {
         args: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let Arguments { site, consul, reports } = args;
-        let runner = Runner::new(Role::Agent, site.reaper.clone(), reports.clone());
+        let runner = Runner::new(Role::Agent, &site, reports.clone());
         let recovery_token = site.config.consul.acl.is_some().then(random_token).transpose()?;
         Ok(State {
             site,
@@ -159,8 +160,19 @@ impl State {
             output: Output::Lines(logging::child_lines()),
             oom_score_adj: Some(OOM_SCORE),
         };
-        if self.runner.start(spec) {
+        if let Some(pid) = self.runner.start(spec) {
             self.runner.beside(probe(self.consul.clone(), self.reports.clone()));
+            self.watch(pid);
+        }
+    }
+
+    /// With the token that no server has to know: where servers are away, the agent still answers to it.
+    fn watch(&mut self, pid: i32) {
+        let limit = self.site.config.restart.unresponsive_after;
+        let Ok(local) = self.consul.with_token(self.recovery_token.clone()) else { return };
+        let reports = self.reports.clone();
+        if !limit.is_zero() {
+            self.runner.beside(alive::watch(Asked::Agent(local), pid, limit, reports));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Runs Envoy: has its bootstrap made, edits and writes it, starts Envoy, tells when it listens, drains it.
 
+use super::alive::{self, Asked};
 use super::consul_agent::child_env;
 use super::process::{Beat, Runner};
 use super::{Identity, Site};
@@ -70,7 +71,7 @@ impl Actor for EnvoyActor {
         args: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let Arguments { site, reports } = args;
-        let runner = Runner::new(Role::Envoy, site.reaper.clone(), reports.clone());
+        let runner = Runner::new(Role::Envoy, &site, reports.clone());
         Ok(State { site, reports, identity: None, runner })
     }
 
@@ -113,10 +114,14 @@ impl State {
             output: Output::Lines(logging::child_lines()),
             oom_score_adj: Some(OOM_SCORE),
         };
-        if self.runner.start(spec) {
+        if let Some(pid) = self.runner.start(spec) {
             let admin = AdminClient::new(config.envoy.admin_port);
             let port = config.proxy.public_listener_port;
-            self.runner.beside(probe(admin, port, self.reports.clone()));
+            let (limit, reports) = (config.restart.unresponsive_after, self.reports.clone());
+            self.runner.beside(probe(admin.clone(), port, self.reports.clone()));
+            if !limit.is_zero() {
+                self.runner.beside(alive::watch(Asked::Envoy(admin), pid, limit, reports));
+            }
         }
     }
 }

@@ -12,6 +12,7 @@
 //! [`Crew`] is all of them together: it turns the supervisor's effects into messages.
 
 mod agent_files;
+mod alive;
 mod consul_agent;
 mod definition;
 mod desk;
@@ -28,7 +29,7 @@ mod watchdog;
 use crate::config::Config;
 use crate::consul::{Client, ServiceIds, Version};
 use crate::ecs::{AwsAccess, TaskIdentity};
-use crate::process::Reaper;
+use crate::process::{Memory, Reaper};
 use crate::supervisor::actor::{MakeHands, Msg as SupervisorMsg, Reports};
 use crate::supervisor::{Effect, Hands, Role, TaskSeen, health};
 use ractor::{Actor, ActorId, ActorRef, Message, SpawnErr};
@@ -47,6 +48,7 @@ pub(crate) struct Site {
     pub(crate) aws: AwsAccess,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) reaper: Reaper,
+    pub(crate) memory: Arc<Memory>,
     /// Ours alone, mode 0700: agent config, bootstrap, token file.
     pub(crate) private_dir: PathBuf,
     pub(crate) epoch: Instant,

@@ -1,9 +1,11 @@
 //! What `consul_agent` and `envoy` share: run a child, tell how it goes, pass signals on.
 
-use crate::process::{self, Child, ChildSpec, Reaper, Signal, SpawnError};
+use super::Site;
+use crate::process::{self, Child, ChildSpec, Memory, Reaper, Signal, SpawnError};
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Ending, Event, Role};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
@@ -11,32 +13,43 @@ use tokio::task::AbortHandle;
 pub(crate) struct Runner {
     role: Role,
     reaper: Reaper,
+    memory: Arc<Memory>,
     reports: Reports,
     child: Option<Arc<Child>>,
+    /// We sent it KILL.
+    killed: Arc<AtomicBool>,
     tasks: Vec<AbortHandle>,
 }
 
 impl Runner {
-    pub(crate) fn new(role: Role, reaper: Reaper, reports: Reports) -> Self {
-        Self { role, reaper, reports, child: None, tasks: Vec::new() }
+    pub(crate) fn new(role: Role, site: &Site, reports: Reports) -> Self {
+        Self::with(role, site.reaper.clone(), site.memory.clone(), reports)
     }
 
-    /// Starts the child; `true` if it runs. What becomes of it is reported as events.
-    pub(crate) fn start(&mut self, spec: ChildSpec) -> bool {
+    fn with(role: Role, reaper: Reaper, memory: Arc<Memory>, reports: Reports) -> Self {
+        let killed = Arc::default();
+        Self { role, reaper, memory, reports, child: None, killed, tasks: Vec::new() }
+    }
+
+    /// Starts the child; its pid if it runs. What becomes of it is reported as events.
+    pub(crate) fn start(&mut self, spec: ChildSpec) -> Option<i32> {
         self.quiet();
         match process::spawn(&self.reaper, spec) {
             Ok(child) => {
                 let child = Arc::new(child);
-                report(&self.reports, Event::ChildStarted { role: self.role, pid: child.pid() });
-                tokio::spawn(wait(child.clone(), self.role, self.reports.clone()));
+                let pid = child.pid();
+                report(&self.reports, Event::ChildStarted { role: self.role, pid });
+                self.killed = Arc::default();
+                let (memory, killed) = (self.memory.clone(), self.killed.clone());
+                tokio::spawn(wait(child.clone(), self.role, memory, killed, self.reports.clone()));
                 self.child = Some(child);
-                true
+                Some(pid)
             }
             Err(e) => {
                 let fatal =
                     matches!(e, SpawnError::NotFound { .. } | SpawnError::NotExecutable { .. });
                 self.failed(e.to_string(), fatal);
-                false
+                None
             }
         }
     }
@@ -85,6 +98,7 @@ impl Runner {
     /// KILL to its whole group.
     pub(crate) fn kill(&self) {
         if let Some(child) = &self.child {
+            self.killed.store(true, Relaxed);
             child.signal_group(Signal::SIGKILL);
         }
     }
@@ -98,12 +112,23 @@ impl Drop for Runner {
     }
 }
 
-async fn wait(child: Arc<Child>, role: Role, reports: Reports) {
+async fn wait(
+    child: Arc<Child>,
+    role: Role,
+    memory: Arc<Memory>,
+    killed: Arc<AtomicBool>,
+    reports: Reports,
+) {
     let pid = child.pid();
     let exit = child.exited().await;
+    let by_another = exit.by_signal(Signal::SIGKILL) && !killed.load(Relaxed);
+    let exit = match by_another.then(|| memory.ran_out()).flatten() {
+        Some(why) => Ending::Killed { exit, why },
+        None => Ending::Exit(exit),
+    };
     let said = child.last_lines();
     tracing::info!(child = role.name(), pid, %exit, last = said.last(), "child exited");
-    report(&reports, Event::ChildExited { role, exit: Ending::Exit(exit), said });
+    report(&reports, Event::ChildExited { role, exit, said });
 }
 
 /// A delay that grows from 10 to 250 ms, and differs by up to a quarter from one to the next, so that tasks which lost
@@ -136,24 +161,56 @@ mod tests {
     use crate::process::Output;
     use crate::supervisor::actor::Msg;
     use ractor::{Actor, ActorProcessingErr, ActorRef};
-    use tokio::sync::oneshot;
+    use tokio::sync::{mpsc, oneshot};
 
-    /// Takes reports, and does nothing about them.
-    struct Deaf;
+    /// Takes reports, and hands on how children end.
+    struct Ear;
 
-    impl Actor for Deaf {
+    impl Actor for Ear {
         type Msg = Msg;
-        type State = ();
-        type Arguments = ();
+        type State = mpsc::UnboundedSender<String>;
+        type Arguments = mpsc::UnboundedSender<String>;
 
-        async fn pre_start(&self, _: ActorRef<Msg>, (): ()) -> Result<(), ActorProcessingErr> {
+        async fn pre_start(
+            &self,
+            _: ActorRef<Msg>,
+            ends: Self::State,
+        ) -> Result<Self::State, ActorProcessingErr> {
+            Ok(ends)
+        }
+
+        async fn handle(
+            &self,
+            _: ActorRef<Msg>,
+            msg: Msg,
+            ends: &mut Self::State,
+        ) -> Result<(), ActorProcessingErr> {
+            if let Msg::Event(Event::ChildExited { exit, .. }) = msg {
+                let _gone_with_the_test = ends.send(exit.to_string());
+            }
             Ok(())
         }
     }
 
     async fn runner() -> Runner {
-        let (supervisor, _) = Actor::spawn(None, Deaf, ()).await.unwrap();
-        Runner::new(Role::Envoy, Reaper::start().unwrap(), supervisor.get_derived())
+        runner_in(Memory::of("", "/".as_ref()), mpsc::unbounded_channel().0).await
+    }
+
+    async fn runner_in(memory: Memory, ends: mpsc::UnboundedSender<String>) -> Runner {
+        let (supervisor, _) = Actor::spawn(None, Ear, ends).await.unwrap();
+        let reaper = Reaper::start().unwrap();
+        Runner::with(Role::Envoy, reaper, Arc::new(memory), supervisor.get_derived())
+    }
+
+    fn sleeping() -> ChildSpec {
+        ChildSpec {
+            name: "sleep".to_owned(),
+            program: "sleep".into(),
+            args: vec!["100".into()],
+            env: Vec::new(),
+            output: Output::Capture { max: 0 },
+            oom_score_adj: None,
+        }
     }
 
     /// Work that never ends by itself; the receiver fails when it is over.
@@ -169,15 +226,7 @@ mod tests {
     #[tokio::test]
     async fn what_runs_beside_a_child_ends_with_it() {
         let mut runner = runner().await;
-        let spec = ChildSpec {
-            name: "sleep".to_owned(),
-            program: "sleep".into(),
-            args: vec!["100".into()],
-            env: Vec::new(),
-            output: Output::Capture { max: 0 },
-            oom_score_adj: None,
-        };
-        assert!(runner.start(spec));
+        assert!(runner.start(sleeping()).is_some());
         let (work, mut over) = endless();
         runner.beside(work);
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -193,5 +242,41 @@ mod tests {
         runner.beside(work);
         runner.quiet();
         tokio::time::timeout(Duration::from_secs(10), over).await.expect("it goes on").unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_kill_that_is_not_ours_is_put_down_to_the_memory_that_ran_out() {
+        let cgroup = tempfile::tempdir().unwrap();
+        let counted = |kills: u32| {
+            std::fs::write(cgroup.path().join("memory.events"), format!("oom_kill {kills}\n"))
+                .unwrap();
+        };
+        counted(0);
+        std::fs::write(cgroup.path().join("memory.max"), "536870912\n").unwrap();
+        let (ends, mut ended) = mpsc::unbounded_channel();
+        let mut runner = runner_in(Memory::of("0::/", cgroup.path()), ends).await;
+        let mut next = async || {
+            tokio::time::timeout(Duration::from_secs(10), ended.recv()).await.unwrap().unwrap()
+        };
+        let by_another = |runner: &Runner, signal| {
+            assert!(runner.child.as_ref().unwrap().signal(signal));
+        };
+
+        runner.start(sleeping()).unwrap();
+        by_another(&runner, Signal::SIGKILL);
+        assert_eq!(next().await, "killed by SIGKILL", "the counter did not rise");
+
+        runner.start(sleeping()).unwrap();
+        counted(1);
+        runner.kill();
+        assert_eq!(next().await, "killed by SIGKILL", "that was ours");
+
+        runner.start(sleeping()).unwrap();
+        by_another(&runner, Signal::SIGTERM);
+        assert_eq!(next().await, "killed by SIGTERM", "memory is not short of a TERM");
+
+        runner.start(sleeping()).unwrap();
+        by_another(&runner, Signal::SIGKILL);
+        assert_eq!(next().await, "killed, out of memory (limit 512 MiB)");
     }
 }

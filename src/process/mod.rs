@@ -8,6 +8,7 @@
 //! | `output` | the children's pipes: lines, cut and counted; or captured |
 //! | `run` | start, wait with a limit, give back what was printed |
 //! | `limits` | open files, OOM score, environment |
+//! | `memory` | whether the kernel killed because memory ran out |
 //! | `sys` | the few `unsafe` lines |
 //!
 //! Three rules hold everywhere here:
@@ -21,6 +22,7 @@
 mod child;
 mod exit;
 mod limits;
+mod memory;
 mod output;
 mod reaper;
 mod run;
@@ -30,6 +32,7 @@ mod sys;
 pub use child::{Child, spawn};
 pub use exit::ChildExit;
 pub use limits::{NofileLimits, filtered_env, raise_nofile};
+pub use memory::Memory;
 pub use nix::sys::signal::Signal;
 pub use output::{Line, LineSink, MAX_LINE, Stream};
 pub use reaper::Reaper;

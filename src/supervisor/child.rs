@@ -1,8 +1,7 @@
 //! The small machine of one child process: it owns restarts; the timeline reads it.
 
+use super::ending::Ending;
 use crate::config::Restart;
-use crate::process::ChildExit;
-use std::fmt;
 use std::time::Duration;
 
 /// The child processes.
@@ -20,36 +19,6 @@ impl Role {
         match self {
             Self::Agent => "consul",
             Self::Envoy => "envoy",
-        }
-    }
-}
-
-/// How a child ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// It ran, and ended like this.
-    Exit(ChildExit),
-    /// It never ran. `fatal`: trying again cannot help (not found, not executable).
-    SpawnFailed {
-        /// In words, with the program's name.
-        why: String,
-        /// See above.
-        fatal: bool,
-    },
-}
-
-impl Ending {
-    /// It ended by itself with code 0.
-    pub fn is_success(&self) -> bool {
-        matches!(self, Self::Exit(exit) if exit.success())
-    }
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exit(exit) => exit.fmt(f),
-            Self::SpawnFailed { why, .. } => f.write_str(why),
         }
     }
 }
@@ -119,6 +88,8 @@ pub struct Child {
     total_restarts: u32,
     last_exit: Option<Ending>,
     was_killed: bool,
+    /// Why it was killed while it ran, so that it is started again.
+    condemned: Option<String>,
     jitter: u64,
 }
 
@@ -133,6 +104,7 @@ impl Child {
             total_restarts: 0,
             last_exit: None,
             was_killed: false,
+            condemned: None,
             jitter: seed | 1,
         }
     }
@@ -260,6 +232,24 @@ impl Child {
                 self.state = State::Stopping { pid: Some(pid) };
                 (first.then_some(Act::Kill), first)
             }
+        }
+    }
+
+    /// Kills one that is alive and of no use, so that it comes back: what follows is an exit like any other, and no
+    /// start before it. Only the life with this pid is meant.
+    pub(crate) fn condemn(&mut self, pid: i32, why: String) -> Option<Act> {
+        let meant = self.state == State::Up { pid } && self.condemned.is_none();
+        meant.then(|| {
+            self.condemned = Some(why);
+            Act::Kill
+        })
+    }
+
+    /// Puts the reason into the words of its end, where we know it.
+    pub(crate) fn explain(&mut self, exit: Ending) -> Ending {
+        match (self.condemned.take(), exit) {
+            (Some(why), Ending::Exit(exit)) => Ending::Killed { exit, why },
+            (_, exit) => exit,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What actors, signals and callers report. An event is a fact; it never says what to do about it.
 
-use super::child::{Ending, Role};
+use super::child::Role;
+use super::ending::Ending;
 use crate::ecs::{Task, TaskDefinition};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,15 @@ pub enum Event {
         exit: Ending,
         /// The last lines that it printed, oldest first.
         said: Vec<String>,
+    },
+    /// A child is alive, and has not answered for so long that it counts as dead.
+    Unresponsive {
+        /// Which.
+        role: Role,
+        /// Of which life.
+        pid: i32,
+        /// Since its last answer.
+        silent: Duration,
     },
     /// The agent's HTTP API answers.
     AgentAnswers,

@@ -4,8 +4,9 @@
 //! entering a phase, from a child's own machine, or from a repair. So the order in which simultaneous events arrive
 //! does not matter, and SIGTERM during startup is one more fact.
 
-use super::child::{Act, Child, Ending, Role, Verdict};
+use super::child::{Act, Child, Role, Verdict};
 use super::effect::Effect;
+use super::ending::Ending;
 use super::event::{Event, Source, TimerId};
 use super::facts::{App, Facts, Stop, StopCause};
 use super::phase::Phase;
@@ -125,6 +126,9 @@ impl Machine {
             Event::ChildExited { role, exit, said } => {
                 self.on_child_exited(plan, role, exit, &said, at, out);
             }
+            Event::Unresponsive { role, pid, silent } => {
+                self.on_unresponsive(role, pid, silent, out);
+            }
             Event::Trouble { source, why } => self.facts.note_trouble(source, why, at),
             Event::ActorDown { actor, why } => {
                 self.facts.gave_up = true;
@@ -235,6 +239,7 @@ impl Machine {
             // Told twice. It must not count as another death, nor be written down again.
             return;
         }
+        let exit = self.child_mut(role).explain(exit);
         let words = format!("{}: {exit}", role.name());
         match role {
             Role::Agent => {
@@ -287,6 +292,17 @@ impl Machine {
                 self.notice_stop(plan, at, StopCause::StartFailed, out);
             }
         }
+        self.act(role, act, out);
+    }
+
+    /// A stop has limits of its own, and ends such a child in its turn.
+    fn on_unresponsive(&mut self, role: Role, pid: i32, silent: Duration, out: &mut Vec<Effect>) {
+        if self.facts.stop.is_some() {
+            return;
+        }
+        let seconds = silent.as_secs_f64().round();
+        let why = format!("killed by us: it was alive, but had not answered for {seconds} s");
+        let act = self.child_mut(role).condemn(pid, why);
         self.act(role, act, out);
     }
 

@@ -1,7 +1,8 @@
 //! The stop, T0 to T4.
 
-use super::child::{Ending, Role, State};
+use super::child::{Role, State};
 use super::effect::Effect;
+use super::ending::Ending;
 use super::event::{Event, PeersView, Source, TimerId};
 use super::facts::PeersEnd;
 use super::fsm::Machine;

@@ -78,6 +78,16 @@ fn each_broken_rule_is_one_error() {
             "lifecycle.metadataInterval: must be at most 10s, not 11s",
         ),
         (
+            "/restart/unresponsiveAfter",
+            json!("500ms"),
+            "restart.unresponsiveAfter: must be 0s (never), or 1s to 1h, not 500ms",
+        ),
+        (
+            "/restart/unresponsiveAfter",
+            json!("61m"),
+            "restart.unresponsiveAfter: must be 0s (never), or 1s to 1h, not 1h 1m",
+        ),
+        (
             "/restart/backoff/max",
             json!("50ms"),
             "restart.backoff.max: must be at least backoff.min, 100ms, not 50ms",

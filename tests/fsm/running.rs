@@ -106,6 +106,54 @@ fn an_agent_that_dies_is_registered_again() {
     );
 }
 
+/// It has not answered for 15 s.
+fn silent(world: &World, role: Role) -> Event {
+    let pid = world.machine.child(role).pid().unwrap();
+    Event::Unresponsive { role, pid, silent: ms(15_000) }
+}
+
+#[test]
+fn a_child_that_does_not_answer_is_killed_and_started_again_after_its_exit() {
+    for (role, name) in [(Role::Envoy, "envoy"), (Role::Agent, "consul")] {
+        // The kernel takes its time: what is started before the exit would find its ports taken.
+        let mut world = World::new().change(2999, |s| s.dies_on_kill = Some(700)).until(3000);
+        for _told_twice in 0..2 {
+            world.take(silent(&world, role));
+        }
+        let world = world.until(10_000);
+        let words = format!(
+            "child-exited: {name}: killed by us: it was alive, but had not answered for 15 s"
+        );
+        assert_eq!(world.count(&format!("> kill {name}")), 1);
+        assert_eq!(world.when(&words), Some(3700), "{:?}", since(&world, 3000));
+        let start = since(&world, 3000).into_iter().find(|(_, w)| w.starts_with("> start"));
+        assert!(start.unwrap().0 >= 3750, "{start:?}");
+        assert_eq!(world.count(&format!("child-restarted: {name}")), 1);
+        // It is no child that a stop had to kill.
+        let world = world.ecs_stops(11_000).finish();
+        assert_eq!((world.count(&format!("killed: {name}")), world.code()), (0, 0));
+    }
+}
+
+#[test]
+fn a_word_about_an_earlier_life_or_in_a_stop_kills_nobody() {
+    let mut world = World::new().until(3000);
+    let old = silent(&world, Role::Envoy);
+    let world2 = world.clone().at(3000, What::Crash(Role::Envoy)).event(4000, old.clone());
+    assert_eq!(world2.until(10_000).count("> kill envoy"), 0);
+    world = world.ecs_stops(3000).event(3001, old).finish();
+    assert_eq!((world.count("> kill envoy"), world.code()), (0, 0));
+}
+
+#[test]
+fn a_hung_child_that_is_killed_as_the_stop_comes_ends_in_its_words() {
+    let mut world = World::new().change(2999, |s| s.dies_on_kill = Some(700)).until(3000);
+    world.take(silent(&world, Role::Envoy));
+    let world = world.ecs_stops(3001).finish();
+    let words = "envoy-exited: killed by us: it was alive, but had not answered for 15 s";
+    assert_eq!((world.count(words), world.count("> start envoy"), world.code()), (1, 1, 0));
+}
+
 #[test]
 fn a_lost_registration_is_repaired() {
     let lost = Event::RegistrationLost("the agent does not know web".to_owned());

@@ -2,6 +2,7 @@
 
 use crate::start::script;
 use crate::support::{LONG, Seen, cluster};
+use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::Duration;
 use taskmesh::timeline::Event;
@@ -218,12 +219,87 @@ async fn a_supervisor_that_is_killed_leaves_no_child_behind() {
     }
 }
 
+#[tokio::test]
+async fn a_child_that_is_alive_but_stopped_is_killed_and_comes_back() {
+    let Some(cluster) = cluster().await else { return };
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "restart": { "unresponsiveAfter": "3s" } }));
+    let task = cluster.task(plan).await.expect("task");
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+    for (number, name) in ["envoy", "consul"].into_iter().enumerate() {
+        let stopped = task.child(name).expect("child").pid;
+        signal(stopped, Signal::SIGSTOP);
+        let began = tokio::time::Instant::now();
+        let timeline = loop {
+            let timeline = task.timeline().await.expect("timeline");
+            let restarted = timeline.events.iter().filter(|r| r.event == Event::ChildRestarted);
+            if restarted.count() > number {
+                break timeline;
+            }
+            assert!(began.elapsed() < LONG, "{name}: {}", task.last_lines(40));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let words: Vec<_> = timeline.events.iter().filter_map(|r| r.cause.as_deref()).collect();
+        let killed = format!("{name}: killed by us: it was alive, but had not answered for ");
+        assert!(words.iter().any(|words| words.starts_with(&killed)), "{words:#?}");
+        assert_ne!(task.child(name).expect("a new child").pid, stopped);
+        while task.admin("/ready").await.expect("ready")["ready"] != true
+            || !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical)
+        {
+            assert!(began.elapsed() < LONG, "{name}: {}", task.last_lines(40));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    // The one that answers was left alone.
+    let timeline = task.timeline().await.expect("timeline");
+    let exits = timeline.events.iter().filter(|r| r.event == Event::ChildExited).count();
+    assert_eq!(exits, 2, "{timeline:#?}");
+    task.ecs.stop();
+    let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn children_have_their_oom_scores_and_all_the_files_that_there_are() {
+    let Some(cluster) = cluster().await else { return };
+    let task =
+        cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
+    task.wait_event(Event::Ready, LONG).await.expect("ready");
+    // The smaller ones outlive the larger: the agent goes first, then Envoy, we last.
+    for (name, more) in [("taskmesh", 0), ("envoy", 200), ("consul", 500)] {
+        let process = task.child(name).expect("process");
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("/proc/{}/{file}", process.pid)).expect("proc")
+        };
+        let ours: i32 = read("oom_score_adj").trim().parse().expect("score");
+        let expected = if more == 0 { own_oom_score() } else { more };
+        assert_eq!(ours, expected, "{name}");
+        let limits = read("limits");
+        let files: Vec<_> = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"))
+            .expect("limit")
+            .split_whitespace()
+            .collect();
+        assert_eq!(files[0], files[1], "{name}: soft and hard");
+    }
+}
+
+/// What a process has that nobody gave one.
+fn own_oom_score() -> i32 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj").expect("proc");
+    text.trim().parse().expect("score")
+}
+
 pub(crate) fn kill_child(task: &testbed::cluster::MeshTask, name: &str) {
     let child = task.child(name).unwrap_or_else(|| panic!("no {name}"));
     sigkill(child.pid);
 }
 
 fn sigkill(pid: i32) {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
-        .expect("kill");
+    signal(pid, Signal::SIGKILL);
+}
+
+fn signal(pid: i32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("kill");
 }

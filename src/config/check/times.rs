@@ -57,6 +57,11 @@ fn bounds(config: &Config, rules: &mut Rules<'_>) {
             );
         }
     }
+    let silent = restart.unresponsive_after;
+    if !silent.is_zero() && !(seconds(1)..=seconds(3600)).contains(&silent) {
+        let message = format!("must be 0s (never), or 1s to 1h, not {}", show(silent));
+        rules.error([&Path::of("restart.unresponsiveAfter")], message);
+    }
     let (min, max) = (Path::of("restart.backoff.min"), Path::of("restart.backoff.max"));
     if restart.backoff.max < restart.backoff.min {
         let least = show(restart.backoff.min);

@@ -17,11 +17,21 @@ pub struct Restart {
     pub window: Duration,
     /// Delay between restarts.
     pub backoff: Backoff,
+    /// A child that is alive but has not answered for so long is killed and counts as one that died: Envoy's admin
+    /// interface, the agent's own API where it needs no server. `0s`: never.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "DurationText")]
+    pub unresponsive_after: Duration,
 }
 
 impl Default for Restart {
     fn default() -> Self {
-        Self { budget: 10, window: Duration::from_secs(600), backoff: Backoff::default() }
+        Self {
+            budget: 10,
+            window: Duration::from_secs(600),
+            backoff: Backoff::default(),
+            unresponsive_after: Duration::from_secs(15),
+        }
     }
 }
 
