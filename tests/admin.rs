@@ -208,12 +208,139 @@ async fn what_is_not_http_is_closed_and_a_silent_client_holds_nothing() {
         assert_eq!(call(&s, "GET", "/ready", None).await.0, 503, "and others are served");
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     };
-    let half_a_body = raw(
-        s.addr,
-        b"POST /v1/apps HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 50\r\n\r\n{",
-    );
+    let head = format!("POST /v1/apps HTTP/1.1\r\nhost: {}\r\nconnection: close", s.addr);
+    let half = format!("{head}\r\ncontent-length: 50\r\n\r\n{{");
+    let half_a_body = raw(s.addr, half.as_bytes());
     let (silent, (), half) = tokio::join!(silent, garbage, half_a_body);
     assert!(silent.is_empty() || silent.starts_with("HTTP/1.1 408"), "{silent}");
     assert!(half.starts_with("HTTP/1.1 408"), "{half}");
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+}
+
+/// A whole request on a connection of its own, with these header lines.
+async fn with_headers(s: &Supervisor, request: &str, headers: &str) -> String {
+    let text = format!("{request} HTTP/1.1\r\nconnection: close\r\n{headers}\r\n");
+    raw(s.addr, text.as_bytes()).await
+}
+
+#[tokio::test]
+async fn a_web_page_with_a_foreign_name_or_origin_gets_nothing() {
+    let mut s = Supervisor::start(8).await;
+    let port = s.addr.port();
+    for (headers, want) in [
+        (format!("host: rebound.example:{port}\r\n"), "403"),
+        (format!("host: 127.0.0.1.example:{port}\r\n"), "403"),
+        ("host: 127.0.0.1\r\n".to_owned(), "403"),
+        (String::new(), "400"),
+        (format!("host: localhost:{port}\r\nhost: rebound.example:{port}\r\n"), "400"),
+        (format!("host: localhost:{port}\r\norigin: http://rebound.example:{port}\r\n"), "403"),
+        (format!("host: localhost:{port}\r\norigin: null\r\n"), "403"),
+    ] {
+        for request in ["GET /v1/status", "POST /v1/stop", "OPTIONS /v1/stop"] {
+            let answer = with_headers(&s, request, &headers).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {want}")),
+                "{request} {headers}: {answer}"
+            );
+            assert!(answer.contains("{\"error\":"), "{answer}");
+            assert!(!answer.to_lowercase().contains("access-control"), "{answer}");
+        }
+    }
+    assert!(s.requests.try_recv().is_err(), "none of it reached the supervisor");
+    for headers in [
+        format!("host: localhost:{port}\r\n"),
+        format!("host: [::1]:{port}\r\n"),
+        format!("host: 127.0.0.1:{port}\r\norigin: http://127.0.0.1:{port}\r\n"),
+    ] {
+        let answer = with_headers(&s, "POST /v1/stop", &headers).await;
+        assert!(answer.starts_with("HTTP/1.1 202"), "{headers}: {answer}");
+        assert_eq!(s.next().await, Request::Stop);
+    }
+}
+
+#[tokio::test]
+async fn what_acts_takes_post_alone_and_a_small_body() {
+    let mut s = Supervisor::start(8).await;
+    let host = format!("host: {}\r\n", s.addr);
+    for path in
+        ["/v1/stop", "/v1/apps", "/v1/apps/a/started", "/v1/apps/a/term", "/v1/apps/a/exited"]
+    {
+        for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            let answer = with_headers(&s, &format!("{method} {path}"), &host).await;
+            assert!(answer.starts_with("HTTP/1.1 405"), "{method} {path}: {answer}");
+        }
+        // Told by its length, it is refused before it is sent; so it is where nobody would read it.
+        let headers = format!("{host}content-length: 1000000000\r\n");
+        let answer = with_headers(&s, &format!("POST {path}"), &headers).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{path}: {answer}");
+    }
+    // One that does not tell its length is refused when it has become too long.
+    let chunk = format!("2000\r\n{}\r\n", "x".repeat(0x2000));
+    let request = format!(
+        "POST /v1/apps HTTP/1.1\r\n{host}connection: close\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{chunk}"
+    );
+    let answer = raw(s.addr, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(s.requests.try_recv().is_err(), "none of it reached the supervisor");
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_cut_off() {
+    let s = Supervisor::start(8).await;
+    let host = format!("host: {}\r\n", s.addr);
+    for headers in
+        [format!("{host}x: {}\r\n", "a".repeat(20_000)), host.clone() + &"x: y\r\n".repeat(70)]
+    {
+        let answer = with_headers(&s, "GET /ready", &headers).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+    // It never ends, and comes slowly enough to never fill a buffer.
+    let began = Instant::now();
+    let mut socket = TcpStream::connect(s.addr).await.unwrap();
+    socket.write_all(b"GET /ready HTTP/1.1\r\n").await.unwrap();
+    while socket.write_all(b"x: y\r\n").await.is_ok() {
+        assert!(began.elapsed() < LONG, "it is still listened to");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(call(&s, "GET", "/ready", None).await.0, 503, "and others are served");
+}
+
+#[tokio::test]
+async fn silent_connections_hold_nobody_out_for_long_and_busy_ones_are_not_kept() {
+    let s = Supervisor::start(8).await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(s.addr).await.unwrap());
+    }
+    // All places are taken; in 5 s those who say nothing lose theirs, and then those behind them.
+    let (code, _) = call(&s, "GET", "/ready", None).await;
+    assert_eq!(code, 503);
+    drop(silent);
+
+    // More than half of the places are taken: an answer ends its connection.
+    let host = format!("host: {}\r\n", s.addr);
+    let request = format!("GET /ready HTTP/1.1\r\n{host}\r\n");
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(TcpStream::connect(s.addr).await.unwrap());
+    }
+    let answer = raw(s.addr, request.as_bytes()).await;
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn wrappers_streams_leave_room_for_questions() {
+    let mut s = Supervisor::start(64).await;
+    let mut streams = Vec::new();
+    for n in 0..32 {
+        streams.push(attach(&s, &format!(r#"{{"container":"app-{n}","pid":1}}"#)).await);
+        s.attached().await;
+    }
+    let (code, why) = call(&s, "POST", "/v1/apps", Some(r#"{"container":"x","pid":1}"#)).await;
+    assert_eq!(code, 503, "{why}");
+    assert!(s.requests.try_recv().is_err(), "the supervisor did not hear of it");
+    assert_eq!(call(&s, "GET", "/v1/status", None).await.0, 200);
+    streams.pop();
+    assert!(matches!(s.next().await, Request::AppDetached { .. }));
+    attach(&s, r#"{"container":"x","pid":1}"#).await;
 }

@@ -8,12 +8,14 @@
 //! | `status` | what the supervisor publishes |
 //! | `view` | what a reader gets: the same with durations |
 //! | `app` | one wrapper's stream: what it is told, and when it counts as lost |
+//! | `guard` | which requests are looked at at all |
 //! | `routes` | paths, bodies, answers |
 //! | `server` | the socket: limits and timeouts |
 //! | `addr` | where the API is found |
 
 mod addr;
 mod app;
+mod guard;
 mod routes;
 mod server;
 mod status;

@@ -1,11 +1,13 @@
 //! Paths, bodies and answers. Every answer is JSON, also an error: `{"error": "a sentence"}`.
 
 use super::app::{Attached, Feed, Registry};
+use super::guard;
 use super::{Attach, Exited, ReadyView, Request, Source, Status, StatusView};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State, rejection::PathRejection};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::stream;
@@ -14,16 +16,30 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 /// Requests are a name and a number; anything longer is a mistake.
-const MAX_BODY: usize = 8 * 1024;
+pub(super) const MAX_BODY: usize = 8 * 1024;
 
 /// Within which a request's body must have arrived.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Docker's own limit is 63, ECS's 255.
 const MAX_NAME: usize = 255;
+
+/// Streams of wrappers at the same time: ECS gives a task ten containers, and a wrapper that was restarted may attach
+/// before the end of its old stream is seen.
+const MAX_STREAMS: usize = 32;
+
+/// Of one connection: which port it came to, and whether others want in.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) port: u16,
+    /// What is left of the connections that may be open.
+    pub(super) slots: Arc<Semaphore>,
+    /// From so few on a connection is closed after its answer.
+    pub(super) scarce: usize,
+}
 
 /// Of one connection: set by a stream that may stay open for as long as the task lives.
 #[derive(Clone, Default)]
@@ -39,9 +55,10 @@ impl LongLived {
 struct Api {
     source: Source,
     apps: Registry,
+    streams: Arc<Semaphore>,
 }
 
-/// The whole API. Every request must carry a [`LongLived`] extension.
+/// The whole API. Every request must carry a [`LongLived`] and a [`Connection`] extension.
 pub(super) fn router(source: Source) -> Router {
     Router::new()
         .route("/ready", get(ready))
@@ -56,7 +73,30 @@ pub(super) fn router(source: Source) -> Router {
         .method_not_allowed_fallback(|| async {
             error(StatusCode::METHOD_NOT_ALLOWED, "this path has another method")
         })
-        .with_state(Api { source, apps: Registry::default() })
+        .layer(from_fn(guarded))
+        .with_state(Api {
+            source,
+            apps: Registry::default(),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        })
+}
+
+/// Looks at a request before anything else does.
+async fn guarded(
+    Extension(connection): Extension<Connection>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut response = match guard::refusal(connection.port, &parts) {
+        Some((code, why)) => error(code, why),
+        None => next.run(axum::extract::Request::from_parts(parts, body)).await,
+    };
+    // A client that keeps its connection keeps others out, where there are many.
+    if connection.slots.available_permits() < connection.scarce {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl Api {
@@ -113,6 +153,9 @@ async fn attach(
     if let Err(refused) = check_name(&container) {
         return *refused;
     }
+    let Ok(stream) = Arc::clone(&api.streams).try_acquire_owned() else {
+        return error(StatusCode::SERVICE_UNAVAILABLE, "too many wrappers are attached");
+    };
     let here = Request::AppAttached { container: container.clone(), pid };
     let handed_on = if started {
         api.hand_on([here, Request::AppStarted { container: container.clone() }])
@@ -126,6 +169,7 @@ async fn attach(
         feed: Feed::new(&container, started),
         status: api.source.status.clone(),
         _attached: api.apps.attach(&container, api.source.requests.clone()),
+        _stream: stream,
     };
     long_lived.0.store(true, Ordering::Relaxed);
     let ndjson = HeaderValue::from_static("application/x-ndjson");
@@ -138,6 +182,7 @@ struct Lines {
     feed: Feed,
     status: watch::Receiver<Arc<Status>>,
     _attached: Attached,
+    _stream: OwnedSemaphorePermit,
 }
 
 impl Lines {

@@ -1,7 +1,7 @@
 //! The socket: HTTP/1 only, and nothing that a slow or a silent client could hold for long.
 
 use super::Source;
-use super::routes::{LongLived, router};
+use super::routes::{Connection, LongLived, router};
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -15,8 +15,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// A task has a dozen containers; each holds one stream and asks now and then.
-const MAX_CONNECTIONS: usize = 64;
+/// A task has a dozen containers; each holds one stream and asks now and then. Who comes when all are taken waits in
+/// the kernel's queue.
+const MAX_CONNECTIONS: usize = 128;
+
+/// With fewer than this left, a connection is closed after its answer, so that nobody can hold others out by asking on.
+const SCARCE: usize = MAX_CONNECTIONS / 2;
+
+/// A request's head; ours and a browser's are far below that.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Lines of a head.
+const MAX_HEADERS: usize = 64;
 
 /// Within which a request's head must have arrived, also the next one on a kept connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +54,9 @@ pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve(listener: TcpListener, source: Source) {
     let router = router(source);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // Without an address nothing could be accepted, either.
+    let port = listener.local_addr().map_or(0, |addr| addr.port());
+    let mark = Connection { port, slots: Arc::clone(&slots), scarce: SCARCE };
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -52,9 +65,9 @@ pub async fn serve(listener: TcpListener, source: Source) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let router = router.clone();
+                let (router, mark) = (router.clone(), mark.clone());
                 connections.spawn(async move {
-                    connection(stream, router).await;
+                    connection(stream, router, mark).await;
                     drop(slot);
                 });
             }
@@ -66,7 +79,7 @@ pub async fn serve(listener: TcpListener, source: Source) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, of: Connection) {
     // Lines are small and must leave at once; where this fails they only come later.
     stream.set_nodelay(true).ok();
     let long_lived = LongLived::default();
@@ -74,11 +87,14 @@ async fn connection(stream: TcpStream, router: Router) {
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(mark.clone());
+        request.extensions_mut().insert(of.clone());
         service.call(request)
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
