@@ -12,7 +12,7 @@ use crate::ecs::{AwsAccess, METADATA_URI_ENV};
 use crate::exit;
 use crate::logging;
 use crate::own_copy;
-use crate::private::private_dir;
+use crate::private::{private_dir, write_private};
 use crate::process::{self, Reaper};
 use crate::signals::Signals;
 use crate::supervisor::actor::{Arguments, Msg, Outcome, Supervisor};
@@ -304,7 +304,11 @@ fn summarize(timeline: &timeline::Timeline, code: u8, ran: Duration) {
 fn write_timeline(path: &Path, timeline: &timeline::Timeline) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(timeline)?;
     text.push(b'\n');
-    std::fs::write(path, text)
+    match std::fs::metadata(path) {
+        // A pipe or a terminal, such as /dev/stdout: what is renamed over it would reach nobody.
+        Ok(there) if !there.is_file() => std::fs::write(path, text),
+        _ => write_private(path, &text),
+    }
 }
 
 async fn forward_requests(mut asked: mpsc::Receiver<Request>, supervisor: ActorRef<Msg>) {
@@ -319,6 +323,8 @@ async fn forward_requests(mut asked: mpsc::Receiver<Request>, supervisor: ActorR
 pub fn run(sources: &crate::config::Sources, env: &dyn Env) -> u8 {
     let epoch = Instant::now();
     let started_at = jiff::Timestamp::now();
+    // Before the first secret is read; told once there is a log.
+    let no_cores = process::forbid_core_dumps();
     // One thread: PDEATHSIG follows the thread that forks, and one supervisor needs no more.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -358,6 +364,9 @@ pub fn run(sources: &crate::config::Sources, env: &dyn Env) -> u8 {
         }
     };
     logging::log_panics();
+    if let Err(e) = no_cores {
+        tracing::warn!(error = %e, "cannot forbid core dumps: one would hold the secrets");
+    }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -3,7 +3,6 @@
 use super::alive::{self, Asked};
 use super::process::{Beat, Runner};
 use super::{Identity, Site, agent_files};
-use crate::config::Config;
 use crate::consul::{self, Client, Version};
 use crate::logging;
 use crate::process::{ChildSpec, Output, run_to_end};
@@ -156,7 +155,7 @@ impl State {
             name: Role::Agent.name().to_owned(),
             program: consul.binary.clone(),
             args: consul::agent_args(first, extra).into_iter().map(Into::into).collect(),
-            env: child_env(&self.site.config, None),
+            env: in_bytes(consul::agent_env(own_env(), &consul.secret_variables())),
             output: Output::Lines(logging::child_lines()),
             oom_score_adj: Some(OOM_SCORE),
         };
@@ -196,18 +195,19 @@ impl State {
     }
 }
 
-/// The environment of a `consul` child: see [`consul::child_env`].
-pub(super) fn child_env(
-    config: &Config,
-    token: Option<&SecretString>,
-) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    let ours = std::env::vars_os()
-        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    let secrets = config.consul.secret_variables();
-    consul::child_env(ours, &secrets, token)
-        .into_iter()
-        .map(|(k, v)| (k.into(), v.into()))
-        .collect()
+/// The environment of a `consul` command: see [`consul::command_env`].
+pub(super) fn command_env(token: Option<&SecretString>) -> Env {
+    in_bytes(consul::command_env(own_env(), token))
+}
+
+type Env = Vec<(std::ffi::OsString, std::ffi::OsString)>;
+
+fn own_env() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+}
+
+fn in_bytes(env: Vec<(String, String)>) -> Env {
+    env.into_iter().map(|(k, v)| (k.into(), v.into())).collect()
 }
 
 async fn version(site: &Site) -> Result<Version, Unusable> {
@@ -215,7 +215,7 @@ async fn version(site: &Site) -> Result<Version, Unusable> {
         name: Role::Agent.name().to_owned(),
         program: site.config.consul.binary.clone(),
         args: vec!["version".into()],
-        env: child_env(&site.config, None),
+        env: command_env(None),
         output: Output::Capture { max: 4096 },
         oom_score_adj: None,
     };

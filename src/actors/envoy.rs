@@ -1,7 +1,7 @@
 //! Runs Envoy: has its bootstrap made, edits and writes it, starts Envoy, tells when it listens, drains it.
 
 use super::alive::{self, Asked};
-use super::consul_agent::child_env;
+use super::consul_agent::command_env;
 use super::process::{Beat, Runner};
 use super::{Identity, Site};
 use crate::consul;
@@ -161,7 +161,7 @@ async fn try_bootstrap(site: &Site, identity: &Identity) -> Result<(), String> {
         name: "consul connect envoy".to_owned(),
         program: config.consul.binary.clone(),
         args: args.into_iter().map(Into::into).collect(),
-        env: child_env(config, token),
+        env: command_env(token),
         output: Output::Capture { max: 1024 * 1024 },
         oom_score_adj: None,
     };

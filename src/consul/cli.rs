@@ -87,14 +87,12 @@ pub fn connect_envoy_args(
     args
 }
 
-/// The environment of a `consul` child: of `ours`, only what is not meant for a Consul client (it reads
-/// `CONSUL_CACERT` as a path, where 0.4.3's tasks put PEM text, and `CONSUL_HTTP_TOKEN` as its token, where two tokens
-/// meet) and is none of `secrets`, the variables that our configuration takes its secrets from; and `token` for a
-/// command that calls the agent.
-pub fn child_env(
+/// The environment of the agent: of `ours`, only what is not meant for a Consul client (it reads `CONSUL_CACERT` as a
+/// path, where 0.4.3's tasks put PEM text, and `CONSUL_HTTP_TOKEN` as its token, where two tokens meet) and is none of
+/// `secrets`, the variables that our configuration takes its secrets from. The rest may be for its cloud auto-join.
+pub fn agent_env(
     ours: impl IntoIterator<Item = (String, String)>,
     secrets: &[&str],
-    token: Option<&SecretString>,
 ) -> Vec<(String, String)> {
     let meant_for_us = |name: &str| {
         name.starts_with("CONSUL_")
@@ -102,7 +100,18 @@ pub fn child_env(
             || name == "AGENT_TOKEN"
             || secrets.contains(&name)
     };
-    let mut env: Vec<_> = ours.into_iter().filter(|(name, _)| !meant_for_us(name)).collect();
+    ours.into_iter().filter(|(name, _)| !meant_for_us(name)).collect()
+}
+
+/// The environment of a `consul` command: what any program needs, and `token` if it calls the agent. Variables that
+/// `consul.extraConfig` names may hold secrets too, and are no business of a command.
+pub fn command_env(
+    ours: impl IntoIterator<Item = (String, String)>,
+    token: Option<&SecretString>,
+) -> Vec<(String, String)> {
+    let common = ["PATH", "HOME", "TMPDIR", "LANG", "TZ"];
+    let mut env: Vec<_> =
+        ours.into_iter().filter(|(name, _)| common.contains(&name.as_str())).collect();
     if let Some(token) = token {
         env.push(("CONSUL_HTTP_TOKEN".to_owned(), token.expose_secret().to_owned()));
     }

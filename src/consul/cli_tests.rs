@@ -61,9 +61,10 @@ fn a_child_gets_its_own_token_and_none_of_ours() {
     let names = |env: &[(String, String)]| {
         env.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(names(&child_env(ours.clone(), &["MESH_KEY"], None)), "PATH AWS_REGION");
+    assert_eq!(names(&agent_env(ours.clone(), &["MESH_KEY"])), "PATH AWS_REGION");
+    assert_eq!(names(&command_env(ours.clone(), None)), "PATH");
     let token = SecretString::from("mine");
-    let env = child_env(ours, &["MESH_KEY"], Some(&token));
-    assert_eq!(names(&env), "PATH AWS_REGION CONSUL_HTTP_TOKEN");
-    assert_eq!(env[2].1, "mine");
+    let env = command_env(ours, Some(&token));
+    assert_eq!(names(&env), "PATH CONSUL_HTTP_TOKEN");
+    assert_eq!(env[1].1, "mine");
 }

@@ -30,7 +30,8 @@ mod types;
 
 pub use agent_config::{AgentSecrets, agent_config};
 pub use cli::{
-    Version, agent_args, child_env, connect_envoy_args, grpc_address, http_address, parse_version,
+    Version, agent_args, agent_env, command_env, connect_envoy_args, grpc_address, http_address,
+    parse_version,
 };
 pub use client::{Answer, Client, HealthQuery};
 pub use data_folder::{DATA_FOLDER_ENTRIES, DATA_FOLDER_MARKS, blames_data_folder};

@@ -27,6 +27,19 @@ pub fn raise_nofile() -> io::Result<NofileLimits> {
     Ok(NofileLimits { before: soft, now: hard })
 }
 
+/// Sees to it that no core of ours is ever written, for it would hold every secret; nor can a process of the same user
+/// look into our memory (ptrace, `/proc/PID/mem`, `/proc/PID/environ`). Children inherit the limit only: whether a
+/// process may be looked into is decided anew by exec.
+///
+/// # Errors
+/// The system calls'.
+pub fn forbid_core_dumps() -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // Where cores go to a program (`core_pattern` with a pipe) the limit does not count; this does.
+    nix::sys::prctl::set_dumpable(false)?;
+    Ok(())
+}
+
 /// Those variables of our own environment that are named in `keep`, and set; in the order of `keep`.
 ///
 /// A child gets only what is meant for it: the Consul CLI, for one, reads `CONSUL_CACERT` as a path and

@@ -7,7 +7,7 @@
 //! | `reaper` | the one owner of every exit status of this process |
 //! | `output` | the children's pipes: lines, cut and counted; or captured |
 //! | `run` | start, wait with a limit, give back what was printed |
-//! | `limits` | open files, OOM score, environment |
+//! | `limits` | open files, core dumps, OOM score, environment |
 //! | `memory` | whether the kernel killed because memory ran out |
 //! | `sys` | the few `unsafe` lines |
 //!
@@ -31,7 +31,7 @@ mod sys;
 
 pub use child::{Child, spawn};
 pub use exit::ChildExit;
-pub use limits::{NofileLimits, filtered_env, raise_nofile};
+pub use limits::{NofileLimits, filtered_env, forbid_core_dumps, raise_nofile};
 pub use memory::Memory;
 pub use nix::sys::signal::Signal;
 pub use output::{Line, LineSink, MAX_LINE, Stream};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use taskmesh::config::Config;
 use taskmesh::consul::{
     AgentSecrets, Client, HealthEntry, HealthQuery, ServiceIds, agent_args, agent_config,
-    child_env, http_address,
+    agent_env, http_address,
 };
 use taskmesh::ecs::TaskIdentity;
 use testbed::cluster::start_server;
@@ -126,8 +126,7 @@ impl Site {
 
     async fn start(&self, host: &Host, config: &std::path::Path) -> Process {
         let ours = std::env::vars();
-        let env =
-            child_env(ours, &[], None).into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let env = agent_env(ours, &[]).into_iter().map(|(k, v)| (k.into(), v.into())).collect();
         let args = agent_args(config, &[] as &[PathBuf]);
         let spec =
             ProcessSpec { clear_env: true, env, ..ProcessSpec::new(&self.consul.binary, args) };

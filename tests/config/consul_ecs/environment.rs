@@ -197,6 +197,6 @@ fn none_of_it_reaches_a_child() {
         "PATH",
     ];
     let ours = ours.map(|name| (name.to_owned(), "x".to_owned()));
-    let left = consul::child_env(ours, &[], None);
+    let left = consul::agent_env(ours, &[]);
     assert_eq!(left, [("PATH".to_owned(), "x".to_owned())]);
 }
