@@ -14,6 +14,7 @@ mod migrate;
 mod offer;
 mod refusal;
 mod repair;
+mod security;
 mod start;
 mod stop;
 mod support;

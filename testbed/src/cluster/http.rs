@@ -39,7 +39,9 @@ pub(super) async fn get(host: &Host, url: String) -> Result<Value> {
     .map_err(Into::into)
 }
 
-pub(super) fn client() -> reqwest::Client {
+/// A client for plain HTTP that keeps its connections, and gives up after 5 s.
+#[must_use]
+pub fn client() -> reqwest::Client {
     // A provider that was installed before is as good.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()

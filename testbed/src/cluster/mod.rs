@@ -12,7 +12,7 @@ mod start;
 mod task;
 
 pub use backend::{Backend, beside_us};
-pub use http::get_until;
+pub use http::{client, get_until};
 pub use plan::{Ports, TaskPlan, merge};
 pub use records::{complaint, record_of};
 pub use server::start_server;
@@ -20,13 +20,15 @@ pub use start::{ClusterPlan, Security, Tokens};
 pub use task::MeshTask;
 
 use self::backend::Programs;
-use self::http::{client, get};
+use self::http::get;
 use crate::ecs::{EcsTask, TaskSpec};
 use crate::mesh::Kind;
 use crate::net::{Host, Lan, Process};
 use crate::scratch::Scratch;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The management token of the test's servers; sent with every call to them, which means nothing without ACLs.
@@ -165,6 +167,9 @@ impl Cluster {
             .var("app_port", ports.app.to_string())
             .var("upstream_port", ports.upstream.to_string())
             .env("TASKMESH_ADMIN", format!("127.0.0.1:{}", ports.admin));
+        if let Some(user) = plan.user {
+            confine(&mut spec, user, self.dir.path(), &dir)?;
+        }
         for (name, value) in plan.vars {
             spec = spec.var(&name, value);
         }
@@ -215,6 +220,19 @@ impl Cluster {
             "lifecycle": { "timelineFile": dir.join("timeline.json") },
         })
     }
+}
+
+/// See [`TaskPlan::confined`].
+fn confine(spec: &mut TaskSpec, user: u32, all: &Path, own: &Path) -> Result<()> {
+    // Others may go through it, not look into it.
+    std::fs::set_permissions(all, Permissions::from_mode(0o711))?;
+    std::os::unix::fs::chown(own, Some(user), Some(user))?;
+    for container in &mut spec.definition.container_definitions {
+        container.user = Some(user.to_string());
+        container.readonly_root_filesystem = true;
+    }
+    spec.writable.push(own.to_owned());
+    Ok(())
 }
 
 fn path(path: &Path) -> String {

@@ -16,6 +16,7 @@ pub struct TaskPlan {
     pub(super) config: Value,
     pub(super) example: Option<Value>,
     pub(super) vars: Vec<(String, String)>,
+    pub(super) user: Option<u32>,
     pub(super) change: Box<dyn FnOnce(&mut TaskSpec) + Send>,
 }
 
@@ -33,6 +34,7 @@ impl TaskPlan {
             config: json!({}),
             example: None,
             vars: Vec::new(),
+            user: None,
             change: Box::new(|_| {}),
         }
     }
@@ -70,6 +72,14 @@ impl TaskPlan {
     #[must_use]
     pub fn var(mut self, name: &str, value: impl Into<String>) -> Self {
         self.vars.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Every container runs as this user, with no capability and a read-only root file system; only the task's folder
+    /// can be written to. Needs a host with namespaces of its own.
+    #[must_use]
+    pub fn confined(mut self, user: u32) -> Self {
+        self.user = Some(user);
         self
     }
 

@@ -7,7 +7,7 @@ use crate::ecs::{EcsTask, TaskResult};
 use crate::net::Proc;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use taskmesh::timeline::{Event, Record, Timeline};
 use tokio::time::Instant;
@@ -26,6 +26,11 @@ impl MeshTask {
     /// The host's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its folder: the agent's data in `consul`, what is the supervisor's alone in `private`, `timeline.json`.
+    pub fn dir(&self) -> &Path {
+        self.timeline_file.parent().unwrap_or(&self.timeline_file)
     }
 
     /// Asks the supervisor's admin API.

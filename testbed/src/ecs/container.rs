@@ -98,6 +98,7 @@ fn process_spec(
         dir: definition.working_directory.as_ref().map(Into::into),
         user: definition.user_ids(),
         pid_space: PidSpace::Outer,
+        read_only_but: None,
     }
 }
 
@@ -108,6 +109,8 @@ pub(super) fn main_process(shared: &Shared, around: &Surroundings, index: usize)
     let mut spec = process_spec(shared, around, index, &argv);
     if around.pid_namespaces {
         spec.pid_space = PidSpace::New;
+        spec.read_only_but =
+            definition.readonly_root_filesystem.then(|| shared.spec.writable.clone());
     }
     spec
 }

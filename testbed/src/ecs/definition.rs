@@ -64,6 +64,10 @@ pub struct ContainerDefinition {
     pub memory: Option<u32>,
     /// `uid[:gid]`, in numbers.
     pub user: Option<String>,
+    /// The root file system cannot be written to, save for [`TaskSpec::writable`](super::TaskSpec::writable); needs root
+    /// and a PID namespace.
+    #[serde(default)]
+    pub readonly_root_filesystem: bool,
     /// Working directory.
     pub working_directory: Option<String>,
     /// Shown in the metadata.

@@ -1,6 +1,7 @@
 //! What a simulated task needs besides its definition.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -53,6 +54,8 @@ pub struct TaskSpec {
     /// Each container in a PID namespace of its own. `None`: where the host is isolated. Without,
     /// a container's process does not ignore the signals that it has no handler for.
     pub pid_namespaces: Option<bool>,
+    /// Folders that a container with `readonlyRootFilesystem` may write to all the same, as into its volumes.
+    pub writable: Vec<PathBuf>,
     /// STOPSIGNAL of a container's image; TERM if not given.
     pub stop_signals: BTreeMap<String, Signal>,
     /// After this long from the first stop signal everything is killed, as when a Spot
@@ -99,6 +102,7 @@ impl TaskSpec {
             secrets: BTreeMap::new(),
             time_scale: 1.0,
             pid_namespaces: None,
+            writable: Vec::new(),
             stop_signals: BTreeMap::new(),
             total_stop_limit: None,
             metadata_lag: Duration::ZERO,

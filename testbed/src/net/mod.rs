@@ -15,11 +15,13 @@
 //! | `host` | the thread, its runtime, how others run things on it |
 //! | `process` | children: output, exit, signals, the end of a whole process tree |
 //! | `tree` | `/proc`: who descends from whom |
+//! | `listeners` | `/proc/net`: who listens where |
 //! | `log` | an append-only list with waiting readers |
 //! | `sys` | the only `unsafe` lines: what a child does between fork and exec |
 
 mod host;
 mod lan;
+mod listeners;
 mod log;
 mod process;
 mod sys;
@@ -28,6 +30,7 @@ mod tree;
 pub use host::{Host, HostGone, HostTask};
 pub(crate) use lan::mac_of;
 pub use lan::{Lan, LanError, TASK_METADATA_IP};
+pub use listeners::listeners;
 pub use log::{Cursor, Log};
 pub use process::{Exit, Line, PidSpace, Process, ProcessSpec, Stream};
-pub use tree::{Proc, descendants};
+pub use tree::{Proc, children, descendants};

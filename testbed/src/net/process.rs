@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::log::Log;
-use super::sys::{self, Prelude, Space};
+use super::sys::{self, Prelude, ReadOnly, Space};
 use super::tree;
 
 /// What to run. The child has no standard input, a session of its own, and is killed when the
@@ -40,6 +40,8 @@ pub struct ProcessSpec {
     pub user: Option<(u32, u32)>,
     /// Where its process ids live.
     pub pid_space: PidSpace,
+    /// Every file system is read-only for it, save for these folders. Only with [`PidSpace::New`].
+    pub read_only_but: Option<Vec<PathBuf>>,
 }
 
 /// Where a child's process ids live. All but [`PidSpace::Outer`] need root.
@@ -218,7 +220,8 @@ impl Process {
             PidSpace::Of(pid) => Space::Of(Pid::from_raw(pid)),
         };
         let user = spec.user.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
-        let mut child = sys::spawn(command, Prelude { space, user, dir })?;
+        let read_only = spec.read_only_but.as_deref().map(ReadOnly::but).transpose()?;
+        let mut child = sys::spawn(command, Prelude { space, user, dir, read_only })?;
 
         let output = Log::default();
         let stdout = child.stdout.take().map(|pipe| (OwnedFd::from(pipe), Stream::Stdout));

@@ -5,11 +5,13 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use nix::mount::{MsFlags, mount};
@@ -36,6 +38,48 @@ pub(super) struct Prelude {
     pub(super) space: Space,
     pub(super) user: Option<(Uid, Gid)>,
     pub(super) dir: Option<CString>,
+    /// Only in [`Space::New`].
+    pub(super) read_only: Option<ReadOnly>,
+}
+
+/// Which file systems become read-only, gathered before the fork.
+#[derive(Debug)]
+pub(super) struct ReadOnly {
+    mounts: Vec<CString>,
+    but: Vec<CString>,
+}
+
+impl ReadOnly {
+    /// All but these folders.
+    ///
+    /// # Errors
+    /// If the list of mounts cannot be read.
+    pub(super) fn but(folders: &[PathBuf]) -> io::Result<Self> {
+        let list = std::fs::read_to_string("/proc/self/mountinfo")?;
+        // The fifth field; one with a space in it is written with an escape, and left out.
+        let points = list.lines().filter_map(|line| line.split(' ').nth(4));
+        let mounts = points.filter(|point| !point.contains('\\')).map(CString::new);
+        let but = folders.iter().map(|folder| CString::new(folder.as_os_str().as_bytes()));
+        Ok(Self { mounts: mounts.collect::<Result<_, _>>()?, but: but.collect::<Result<_, _>>()? })
+    }
+
+    /// In the child, in a mount namespace of its own.
+    fn apply(&self) -> nix::Result<()> {
+        let nothing = None::<&CStr>;
+        for folder in &self.but {
+            // A mount of its own keeps its mode when what is around it changes.
+            mount(Some(folder.as_c_str()), folder.as_c_str(), nothing, MsFlags::MS_BIND, nothing)?;
+        }
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        for point in &self.mounts {
+            let done = mount(nothing, point.as_c_str(), nothing, flags, nothing);
+            // Another mount may hide this one; the root is what counts.
+            if point.as_bytes() == b"/" {
+                done?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Spawns `command` in its own session, killed when the calling thread ends.
@@ -43,7 +87,7 @@ pub(super) struct Prelude {
 /// # Errors
 /// The system's error from fork, the namespaces or exec (`NotFound`: no such program).
 pub(super) fn spawn(mut command: Command, prelude: Prelude) -> io::Result<Child> {
-    let Prelude { space, user, dir } = prelude;
+    let Prelude { space, user, dir, read_only } = prelude;
     let mount_ns = match space {
         Space::Of(pid) => Some(File::open(format!("/proc/{pid}/ns/mnt"))?),
         Space::Outer | Space::New => None,
@@ -57,6 +101,9 @@ pub(super) fn spawn(mut command: Command, prelude: Prelude) -> io::Result<Child>
             unshare(CloneFlags::CLONE_NEWNS)?;
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+            if let Some(read_only) = &read_only {
+                read_only.apply()?;
+            }
             mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>)?;
         }
         if let Some(dir) = &dir {

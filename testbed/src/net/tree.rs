@@ -69,6 +69,12 @@ pub fn descendants(root: i32) -> Vec<Proc> {
     found
 }
 
+/// The children of a process, zombies among them.
+#[must_use]
+pub fn children(pid: i32) -> Vec<Proc> {
+    all().into_iter().filter(|p| p.ppid == pid).collect()
+}
+
 /// Kills a session's leader, its members and their descendants, again and again until none is
 /// seen: a fork may run ahead of one pass.
 pub(crate) fn kill_all(root: Pid) {

@@ -46,6 +46,8 @@ pub enum Fault {
     Refused,
     /// The right answer with this many bytes of unknown keys.
     Huge(usize),
+    /// The right answer with so many more containers, which run and are healthy, each with 4 KiB of labels.
+    Crowd(usize),
     /// The right answer with keys that nobody knows yet, here and in every container.
     UnknownKeys,
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -141,6 +142,11 @@ impl Server {
                 answer.body = answer.body.replacen('{', &format!("{{\"Filler\":\"{filler}\","), 1);
                 answer
             }
+            Some(Fault::Crowd(more)) => {
+                let mut answer = self.right(peer, &path);
+                answer.body = crowded(&answer.body, *more).unwrap_or(answer.body);
+                answer
+            }
             Some(Fault::UnknownKeys) => {
                 let mut answer = self.right(peer, &path);
                 let new = "{\"FutureKey\":{\"Nested\":[1,null]},\"DockerId\":";
@@ -178,6 +184,22 @@ impl Server {
         stream.write_all(&bytes).await?;
         Ok(whole)
     }
+}
+
+/// A task's body with `more` containers; `None` for any other body.
+fn crowded(body: &str, more: usize) -> Option<String> {
+    let mut task: Value = serde_json::from_str(body).ok()?;
+    let containers = task["Containers"].as_array_mut()?;
+    for n in 0..more {
+        let name = format!("crowd-{n}");
+        containers.push(json!({
+            "DockerId": name, "Name": name, "DockerName": name, "Type": "NORMAL",
+            "DesiredStatus": "RUNNING", "KnownStatus": "RUNNING",
+            "Health": { "status": "HEALTHY", "statusSince": "2026-11-22T10:00:00Z", "output": "" },
+            "Labels": { "filler": "x".repeat(4096) },
+        }));
+    }
+    Some(task.to_string())
 }
 
 fn reason(status: u16) -> &'static str {
