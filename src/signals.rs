@@ -1,4 +1,10 @@
 //! Signals to the supervisor.
+//!
+//! | signal | what it does |
+//! |---|---|
+//! | TERM, INT, QUIT | an orderly stop; a second one of them means "now" |
+//! | HUP | nothing: it is said once that nothing can be reloaded |
+//! | PIPE | ignored, as in every Rust program: a write tells |
 
 use crate::supervisor::Event;
 use crate::supervisor::actor::Msg;
@@ -30,13 +36,17 @@ impl Signals {
 
     /// Turns signals into facts until the supervisor is gone.
     pub async fn forward(mut self, supervisor: ActorRef<Msg>) {
+        let mut told = false;
         loop {
             let name = tokio::select! {
                 Some(()) = self.term.recv() => "SIGTERM",
                 Some(()) = self.int.recv() => "SIGINT",
                 Some(()) = self.quit.recv() => "SIGQUIT",
                 Some(()) = self.hup.recv() => {
-                    tracing::info!("SIGHUP: nothing can be reloaded; replace the task instead");
+                    // Once: who sends one every minute, as log rotation does, learns nothing by the second line.
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::info!("SIGHUP: nothing can be reloaded; replace the task instead");
+                    }
                     continue;
                 }
                 else => return,

@@ -15,6 +15,7 @@ mod offer;
 mod refusal;
 mod repair;
 mod security;
+mod signals;
 mod start;
 mod stop;
 mod support;
