@@ -10,6 +10,7 @@ mod early;
 mod examples;
 mod faults;
 mod health;
+mod load;
 mod migrate;
 mod offer;
 mod refusal;
