@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo load test lint fmt deny fuzz sim release clean-testbed
+.PHONY: help setup demo load soak test lint fmt deny fuzz sim release clean-testbed
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
@@ -22,6 +22,11 @@ load: ## stop tasks under load: what is lost? (LOAD_ARGS=.., 8 min)
 	@$(PYTHON) scripts/setup.py envoy
 	@cargo build --locked --workspace --bins
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- load $(LOAD_ARGS)
+
+soak: ## kill and freeze tasks at random for 10 minutes (SOAK_ARGS=..)
+	@$(PYTHON) scripts/setup.py envoy
+	@cargo build --locked --workspace --bins
+	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- soak $(SOAK_ARGS)
 
 test: setup ## every check and test, one closing line (V=1: each test)
 	@$(PYTHON) scripts/test.py

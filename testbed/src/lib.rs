@@ -1,5 +1,5 @@
 //! Development only: never in the image. A network of namespaces, a simulated ECS task, a
-//! development mesh, small apps and a load client, and the demo that shows them together.
+//! development mesh, small apps and a load client, and the demo that shows them together, and a soak.
 
 pub mod apps;
 pub mod cluster;
@@ -17,5 +17,6 @@ pub mod scratch;
 mod screen;
 pub mod seen;
 pub mod skip;
+pub mod soak;
 pub mod trial;
 mod versions;

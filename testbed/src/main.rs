@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use testbed::apps::{self, AppArgs};
 use testbed::demo::{self, DemoArgs};
 use testbed::trial::{self, LoadArgs};
+use testbed::soak::{self, SoakArgs};
 
 /// Development only: never in the image.
 #[derive(Debug, Parser)]
@@ -23,6 +24,8 @@ enum Command {
     Demo(DemoArgs),
     /// Tasks are stopped under load, and every request that fails is counted
     Load(LoadArgs),
+    /// Tasks to which bad things happen at random, for as long as wanted
+    Soak(SoakArgs),
 }
 
 fn main() -> ExitCode {
@@ -30,5 +33,6 @@ fn main() -> ExitCode {
         Command::App(args) => apps::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Load(args) => trial::run(&args),
+        Command::Soak(args) => soak::run(&args),
     }
 }
