@@ -4,7 +4,9 @@ use super::{PATIENCE, end_of, runs, sh, until};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use taskmesh::process::{ChildExit, ChildSpec, Output, Reaper, run_to_end, spawn};
+use taskmesh::process::{
+    ChildExit, ChildSpec, Output, Reaper, Signal, forbid_core_dumps, run_to_end, spawn,
+};
 use tokio::time::{Instant, sleep};
 
 /// This test binary again, running one helper.
@@ -148,12 +150,44 @@ async fn helper_is_killed() {
     if !is_helper("helper_is_killed") {
         return;
     }
+    // As the supervisor does: what dies with us must die with us all the same.
+    forbid_core_dumps().expect("no cores");
     let reaper = Reaper::start().expect("reaper");
     let spec = || ChildSpec { program: "sleep".into(), args: vec!["100".into()], ..sh("") };
     let children = [spec(), spec()].map(|spec| spawn(&reaper, spec).expect("spawn"));
     println!("pid {} {}", children[0].pid(), children[1].pid());
     sleep(PATIENCE).await;
     panic!("nobody has killed us");
+}
+
+#[test]
+fn neither_we_nor_our_children_dump_core() {
+    passes(&mut helper("helper_dumps_no_core"));
+}
+
+#[tokio::test]
+#[ignore = "helper: runs in a process of its own, started by another test"]
+async fn helper_dumps_no_core() {
+    if !is_helper("helper_dumps_no_core") {
+        return;
+    }
+    forbid_core_dumps().expect("no cores");
+    assert!(!nix::sys::prctl::get_dumpable().expect("prctl"), "nobody may look into us");
+    let reaper = Reaper::start().expect("reaper");
+    let spec =
+        ChildSpec { oom_score_adj: Some(321), ..sh("ulimit -Sc; ulimit -Hc; kill -SEGV $$") };
+    let out = run_to_end(&reaper, spec, PATIENCE).await.expect("sh");
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "0\n0\n");
+    // Where cores go to a program the kernel runs it whatever the limit says, and calls the core dumped.
+    let to_a_file = std::fs::read_to_string("/proc/sys/kernel/core_pattern")
+        .is_ok_and(|pattern| !pattern.starts_with('|'));
+    let ChildExit::Signal { signal, core } = out.exit else { panic!("{}", out.exit) };
+    assert_eq!((signal, core && to_a_file), (Signal::SIGSEGV as i32, false));
+    // What we read of ourselves, and the copy of our own binary, do not need it.
+    let children = format!("/proc/self/task/{}/children", nix::unistd::gettid());
+    for path in ["/proc/self/exe", "/proc/self/status", "/proc/self/environ", &children] {
+        std::fs::read(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    }
 }
 
 #[test]
