@@ -23,7 +23,7 @@ load: ## stop tasks under load: what is lost? (LOAD_ARGS=.., 8 min)
 	@cargo build --locked --workspace --bins
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- load $(LOAD_ARGS)
 
-soak: ## kill and freeze tasks at random for 10 minutes (SOAK_ARGS=..)
+soak: ## kill and freeze tasks at random for 10 minutes (SOAK_ARGS=)
 	@$(PYTHON) scripts/setup.py envoy
 	@cargo build --locked --workspace --bins
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- soak $(SOAK_ARGS)

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use testbed::apps::{self, AppArgs};
 use testbed::demo::{self, DemoArgs};
-use testbed::trial::{self, LoadArgs};
 use testbed::soak::{self, SoakArgs};
+use testbed::trial::{self, LoadArgs};
 
 /// Development only: never in the image.
 #[derive(Debug, Parser)]
