@@ -1,7 +1,7 @@
 //! Runs the Consul agent: writes its config, starts it, tells when it answers and when it knows a server.
 
 use super::alive::{self, Asked};
-use super::process::{Beat, Runner};
+use super::process::{Beat, Runner, jittered};
 use super::{Identity, Site, agent_files};
 use crate::consul::{self, Client, Version};
 use crate::logging;
@@ -12,11 +12,16 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// `consul version` takes about 0.1 s; past this the binary hangs.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// Killed before Envoy and us when memory runs out: it is the largest, and the task lives without it.
 const OOM_SCORE: i32 = 500;
+
+/// From one question whether a server answers to the next, and while none does.
+const SERVERS_INTERVAL: Duration = Duration::from_secs(5);
+const SERVERS_AGAIN: Duration = Duration::from_secs(1);
 
 /// What this actor takes.
 #[derive(Debug)]
@@ -233,7 +238,7 @@ async fn version(site: &Site) -> Result<Version, Unusable> {
     })
 }
 
-/// Tells when the agent answers, and when it has joined.
+/// Tells when the agent answers, when it has joined, and from then on when no server answers.
 async fn probe(consul: Client, reports: Reports) {
     let mut beat = Beat::new();
     let mut answered = false;
@@ -246,7 +251,8 @@ async fn probe(consul: Client, reports: Reports) {
                 }
                 if leader.is_some() {
                     report(&reports, Event::Trouble { source: Source::ConsulAgent, why: None });
-                    return report(&reports, Event::AgentJoined);
+                    report(&reports, Event::AgentJoined);
+                    return watch_servers(&consul, &reports).await;
                 }
                 let why = Some("the agent has not joined: no server answers yet".to_owned());
                 report(&reports, Event::Trouble { source: Source::ConsulAgent, why });
@@ -257,6 +263,36 @@ async fn probe(consul: Client, reports: Reports) {
             }
         }
         beat.rest().await;
+    }
+}
+
+/// Tells when no server answers, and when one does again: once each, whatever lies between. Nothing is done about it, for
+/// the mesh goes on with what it knows; but people look for the reason at every task.
+async fn watch_servers(consul: &Client, reports: &Reports) {
+    let mut lost_at = None;
+    let mut unanswered = 0;
+    loop {
+        // Every task of a mesh asks its servers this.
+        let pause = if unanswered > 0 { SERVERS_AGAIN } else { SERVERS_INTERVAL };
+        tokio::time::sleep(jittered(pause)).await;
+        let source = Source::ConsulServers;
+        if matches!(consul.leader().await, Ok(Some(_))) {
+            unanswered = 0;
+            if let Some(at) = lost_at.take() {
+                let seconds = Instant::now().duration_since(at).as_secs();
+                tracing::info!(seconds, "consul servers answer again");
+                report(reports, Event::Trouble { source, why: None });
+            }
+        } else {
+            unanswered += 1;
+            // An election looks like this for a moment.
+            if unanswered > 1 && lost_at.is_none() {
+                lost_at = Some(Instant::now());
+                let why = "no server answers: peers are not told of changes, nor are we";
+                tracing::warn!(why, "consul servers");
+                report(reports, Event::Trouble { source, why: Some(why.to_owned()) });
+            }
+        }
     }
 }
 

@@ -55,3 +55,17 @@ async fn an_endpoint_that_is_gone_hangs_or_talks_too_much() {
     let client = answering(200, " ".repeat(BODY_LIMIT + 1)).await;
     assert_eq!(client.task().await, Err(MetadataError::TooLarge { limit: BODY_LIMIT }));
 }
+
+#[tokio::test]
+async fn a_task_of_200_containers_and_1_mb_is_read_and_a_half_of_it_is_not() {
+    let label = "x".repeat(5000);
+    let containers: Vec<_> = (0..200)
+        .map(|n| serde_json::json!({ "Name": format!("c{n}"), "Labels": { "long": label } }))
+        .collect();
+    let body = serde_json::json!({ "TaskARN": "a/b/c", "Containers": containers }).to_string();
+    assert!(body.len() > 1_000_000);
+    let half = answering(200, body[..body.len() / 2].to_owned()).await;
+    assert!(matches!(half.task().await, Err(MetadataError::NotJson { .. })));
+    let task = answering(200, body).await.task().await.unwrap();
+    assert_eq!(task.containers.len(), 200);
+}

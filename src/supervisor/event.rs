@@ -123,6 +123,7 @@ pub struct TaskSeen {
 pub enum Source {
     TaskMetadata,
     ConsulAgent,
+    ConsulServers,
     Registration,
     HealthSync,
     TaskDefinition,
@@ -136,6 +137,7 @@ impl Source {
         match self {
             Self::TaskMetadata => "task metadata",
             Self::ConsulAgent => "consul agent",
+            Self::ConsulServers => "consul servers",
             Self::Registration => "registration",
             Self::HealthSync => "health sync",
             Self::TaskDefinition => "task definition",

@@ -245,6 +245,8 @@ impl Machine {
             Role::Agent => {
                 self.facts.agent_answers = false;
                 self.facts.joined = false;
+                // It knew of servers; the next one has to find out anew.
+                self.facts.note_trouble(Source::ConsulServers, None, at);
                 self.facts.registered = false;
             }
             Role::Envoy => {
@@ -276,7 +278,11 @@ impl Machine {
                     Role::Agent => Source::ConsulAgent,
                     Role::Envoy => Source::Envoy,
                 };
-                self.facts.note_trouble(source, Some(exit.to_string()), at);
+                let why = match said.last() {
+                    Some(line) => format!("{exit}; it last printed: {line}"),
+                    None => exit.to_string(),
+                };
+                self.facts.note_trouble(source, Some(why), at);
                 self.record(out, timeline::Event::ChildExited, Some(words));
             }
             Verdict::BudgetSpent => {

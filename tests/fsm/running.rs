@@ -4,7 +4,7 @@ use crate::crew::What;
 use crate::script::{Script, ms};
 use crate::world::{World, plan};
 use taskmesh::config::OnBudgetSpent;
-use taskmesh::supervisor::{Effect, Event, Inbound, Phase, Plan, Role};
+use taskmesh::supervisor::{Effect, Event, Inbound, Phase, Plan, Role, Source};
 
 fn since(world: &World, at: u64) -> Vec<(u64, &str)> {
     world.story().into_iter().filter(|(t, _)| *t >= at).collect()
@@ -152,6 +152,33 @@ fn a_hung_child_that_is_killed_as_the_stop_comes_ends_in_its_words() {
     let world = world.ecs_stops(3001).finish();
     let words = "envoy-exited: killed by us: it was alive, but had not answered for 15 s";
     assert_eq!((world.count(words), world.count("> start envoy"), world.code()), (1, 1, 0));
+}
+
+#[test]
+fn servers_that_are_away_for_half_an_hour_stop_and_restart_nothing() {
+    const HALF_AN_HOUR: u64 = 1_800_000;
+    let source = Source::ConsulServers;
+    let away = Event::Trouble { source, why: Some("no server answers".to_owned()) };
+    let world = World::new().event(3000, away.clone()).event(60_000, away).until(HALF_AN_HOUR);
+    assert_eq!(since(&world, 3000), [], "nothing is done about it");
+    // Health is still told to the agent, whose TTLs would run out.
+    let syncs =
+        world.effects.iter().filter(|(at, e)| *at > ms(3000) && matches!(e, Effect::Sync(_)));
+    assert!(syncs.count() > 3000);
+    let status = world.status();
+    let problem = status.problems.iter().find(|p| p.what == "consul servers").unwrap();
+    assert_eq!((problem.why.as_str(), problem.since_ms), ("no server answers", 3000.0));
+    assert!(status.healthy && status.ready);
+    let back = Event::Trouble { source, why: None };
+    assert!(world.event(HALF_AN_HOUR, back).until(HALF_AN_HOUR + 1).status().problems.is_empty());
+}
+
+#[test]
+fn why_a_child_is_down_is_told_with_its_last_line() {
+    let world = World::new().at(3000, What::Crash(Role::Envoy)).until(3001);
+    let pending = world.status().pending;
+    let envoy = pending.iter().find(|p| p.latch == "envoy live").unwrap();
+    assert_eq!(envoy.reason.as_deref(), Some("exit code 1; it last printed: the last line"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod health;
 mod load;
 mod migrate;
 mod offer;
+mod outages;
 mod refusal;
 mod repair;
 mod security;

@@ -1,0 +1,259 @@
+//! What a task needs is away for a while: it says so, stops nothing, floods nothing, and is whole again afterwards.
+
+use crate::faults::kill_child;
+use crate::support::{LONG, assert_stopped, cluster, code, serving, stopped};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use taskmesh::timeline::Event;
+use testbed::cluster::{MeshTask, TaskPlan, get_until};
+use testbed::definitions::wrapped;
+use testbed::ecs::Fault;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+/// Polls until `so` gives something.
+async fn until<T>(what: &str, task: &MeshTask, so: impl AsyncFn() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = so().await {
+            return found;
+        }
+        assert!(began.elapsed() < LONG, "{what}: {}", task.last_lines(40));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn until_ready(task: &MeshTask) {
+    until("ready", task, async || {
+        let ready = task.admin("/ready").await.ok()?;
+        (ready["ready"] == true).then_some(())
+    })
+    .await;
+}
+
+/// What `/v1/status` says is wrong with `what`.
+async fn problem(task: &MeshTask, what: &str) -> Option<Value> {
+    let status = task.admin("/v1/status").await.ok()?;
+    status["problems"].as_array()?.iter().find(|problem| problem["what"] == what).cloned()
+}
+
+#[tokio::test]
+async fn envoy_is_back_at_the_agent_soon_after_its_restart() {
+    let Some(cluster) = cluster().await else { return };
+    // Long enough for Envoy's word that it is not connected to be seen.
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "restart": { "backoff": { "min": "2s", "max": "2s" } } }));
+    let task = serving(&cluster, plan).await;
+    let url = format!(
+        "http://127.0.0.1:{}/stats?format=json&filter=control_plane.connected_state",
+        task.ports.envoy_admin
+    );
+    let connected = async || {
+        let stats = get_until(task.ecs.host(), &url, LONG).await.expect("stats");
+        let all = stats["stats"].as_array().expect("stats").clone();
+        all.iter().any(|stat| stat["value"] == 1)
+    };
+    assert!(connected().await);
+    kill_child(&task, "consul");
+    until("disconnected", &task, async || (!connected().await).then_some(())).await;
+    task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
+    let began = Instant::now();
+    until("connected", &task, async || connected().await.then_some(())).await;
+    // 1 s at the most between two tries of Envoy, beside the agent's own start. Without the retry policy of the
+    // bootstrap it is 8 to 15 s.
+    assert!(began.elapsed() < Duration::from_secs(5), "connected after {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn servers_that_hang_are_named_and_nothing_stops_until_they_answer_again() {
+    let Some(cluster) = cluster().await else { return };
+    let mut definition = wrapped("api", &[]);
+    definition["containerDefinitions"][1]["healthCheck"] = json!({
+        "command": ["CMD", "/usr/bin/test", "-e", "/"], "interval": 5, "timeout": 2, "retries": 2
+    });
+    let plan = TaskPlan::new("api-1", "api", definition)
+        .config(json!({
+            "healthSync": { "containers": ["app"], "ttl": "3s" },
+            "restart": { "unresponsiveAfter": "3s" }
+        }))
+        .platform(|spec| spec.time_scale = 20.0);
+    let task = serving(&cluster, plan).await;
+    assert!(cluster.server().signal(Signal::SIGSTOP));
+    let said = until("named", &task, async || problem(&task, "consul servers").await).await;
+    assert!(said["why"].as_str().expect("why").contains("no server answers"), "{said:#}");
+    // Longer than the TTL, and than a child may be silent: neither the agent nor Envoy is blamed for the servers.
+    let named = Instant::now();
+    let id = format!("api-{}-app-consul-ecs", task.ecs.id());
+    while named.elapsed() < Duration::from_secs(7) {
+        let checks = task.agent_get("/v1/agent/checks").await.expect("the agent answers");
+        assert_eq!(checks[&id]["Status"], "passing", "{checks:#}");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let timeline = task.timeline().await.expect("timeline");
+    assert!(timeline.find(Event::ChildExited).is_none(), "{timeline:#?}");
+    assert!(timeline.find(Event::StopNoticed).is_none(), "{timeline:#?}");
+    let warned = task.last_lines(usize::MAX).matches("no server answers").count();
+    assert_eq!(warned, 1, "said once: {}", task.last_lines(40));
+
+    assert!(cluster.server().signal(Signal::SIGCONT));
+    until("over", &task, async || problem(&task, "consul servers").await.is_none().then_some(()))
+        .await;
+    until_ready(&task).await;
+    task.ecs.stop();
+    let (result, _) = stopped(&task).await;
+    assert_eq!(code(&result, "taskmesh"), Some(0));
+}
+
+/// A task on whose loopback somebody else holds a port before it starts.
+async fn with_a_port_taken(
+    cluster: &testbed::cluster::Cluster,
+    name: &str,
+    port: impl Fn(&MeshTask) -> u16,
+) -> (MeshTask, TcpListener) {
+    let plan = TaskPlan::new(name, "api", wrapped("api", &[]))
+        .config(
+            json!({ "restart": { "backoff": { "min": "200ms", "max": "500ms" }, "budget": 100 } }),
+        )
+        .platform(|spec| spec.pull_time = Duration::from_millis(500));
+    let task = cluster.task(plan).await.expect("task");
+    let port = port(&task);
+    let bind = task.ecs.host().spawn(move || TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    let listener = bind.await.expect("host").expect("the port is free");
+    (task, listener)
+}
+
+#[tokio::test]
+async fn a_port_of_a_child_that_is_taken_is_named_and_waited_for() {
+    let Some(cluster) = cluster().await else { return };
+    type Port = fn(&MeshTask) -> u16;
+    let ports: [(&str, &str, Port); 3] = [
+        ("http", "consul agent", |task| task.ports.http),
+        ("grpc", "consul agent", |task| task.ports.grpc),
+        ("admin", "envoy live", |task| task.ports.envoy_admin),
+    ];
+    for (name, latch, port) in ports {
+        let (task, taken) = with_a_port_taken(&cluster, &format!("api-{name}"), port).await;
+        until(name, &task, async || {
+            let ready = task.admin("/ready").await.ok()?;
+            let pending = ready["pending"].as_array()?.clone();
+            let held = pending.iter().find(|pending| pending["latch"] == latch)?;
+            let reason = held["reason"].as_str()?.to_lowercase();
+            reason.contains("address already in use").then_some(())
+        })
+        .await;
+        drop(taken);
+        task.wait_event(Event::Ready, LONG).await.expect("ready once the port is free");
+    }
+}
+
+#[tokio::test]
+async fn our_own_port_that_is_taken_ends_the_start_with_words() {
+    let Some(cluster) = cluster().await else { return };
+    let (task, _taken) = with_a_port_taken(&cluster, "api-1", |task| task.ports.admin).await;
+    let result = tokio::time::timeout(LONG, task.ecs.wait_stopped()).await.expect("stopped");
+    assert_eq!(code(&result, "taskmesh"), Some(1));
+    let lines = task.last_lines(5);
+    assert!(lines.contains(&task.ports.admin.to_string()), "{lines}");
+}
+
+#[tokio::test]
+async fn a_private_folder_that_cannot_be_made_ends_the_start_with_words() {
+    let Some(cluster) = cluster().await else { return };
+    // Nobody, root neither, can make a folder there: as on a read-only file system.
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "envoy": { "configDir": "/proc/taskmesh-private" } }));
+    let task = cluster.task(plan).await.expect("task");
+    let result = tokio::time::timeout(LONG, task.ecs.wait_stopped()).await.expect("stopped");
+    assert_eq!(code(&result, "taskmesh"), Some(1));
+    let lines = task.last_lines(5);
+    assert!(lines.contains("/proc/taskmesh-private"), "{lines}");
+}
+
+#[tokio::test]
+async fn metadata_that_fails_while_a_task_runs_is_named_said_once_and_stops_nothing() {
+    let Some(cluster) = cluster().await else { return };
+    let task = serving(&cluster, TaskPlan::new("api-1", "api", wrapped("api", &[]))).await;
+    let lines = |words: &str| task.last_lines(usize::MAX).matches(words).count();
+    for (number, (fault, words)) in [
+        (Fault::NotFound, "404"),
+        (Fault::TooManyRequests, "throttles"),
+        (Fault::ServerError, "500"),
+        (Fault::NotJson, "cannot read"),
+        (Fault::Truncated, "no answer"),
+        (Fault::Hang, "within 2s"),
+        (Fault::Huge(8 << 20), "longer than"),
+        (Fault::Refused, "no answer"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        task.ecs.metadata().set(fault);
+        let said = until(words, &task, async || {
+            let said = problem(&task, "task metadata").await?;
+            said["why"].as_str()?.contains(words).then_some(said)
+        })
+        .await;
+        // The next reads fail as well, and change neither the words nor the time since when.
+        let seconds = |said: &Value| said["forSeconds"].as_f64();
+        until("it lasts", &task, async || {
+            let now = problem(&task, "task metadata").await?;
+            (seconds(&now)? >= seconds(&said)? + 1.5).then_some(())
+        })
+        .await;
+        task.ecs.metadata().clear();
+        until("over", &task, async || {
+            problem(&task, "task metadata").await.is_none().then_some(())
+        })
+        .await;
+        assert_eq!(lines("task metadata cannot be read"), number + 1, "{words}");
+        assert_eq!(lines("task metadata can be read again"), number + 1, "{words}");
+    }
+    let timeline = task.timeline().await.expect("timeline");
+    for event in [Event::StopNoticed, Event::ChildExited, Event::RegistrationRepaired] {
+        assert!(timeline.find(event).is_none(), "{timeline:#?}");
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_nobody_reads_holds_up_no_ttl_and_no_stop() {
+    let Some(cluster) = cluster().await else { return };
+    let dir = tempfile::tempdir().expect("dir");
+    let fifo = dir.path().join("output");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).expect("fifo");
+    // Open, so that it can be written to, and not read before the end.
+    let mut unread = tokio::net::unix::pipe::OpenOptions::new().open_receiver(&fifo).expect("fifo");
+    let mut definition = wrapped("api", &[]);
+    definition["containerDefinitions"][0]["entryPoint"] = json!(["/bin/sh", "-c"]);
+    let run = format!("exec {{{{taskmesh}}}} run > {} 2>&1", fifo.display());
+    definition["containerDefinitions"][0]["command"] = json!([run]);
+    definition["containerDefinitions"][1]["healthCheck"] = json!({
+        "command": ["CMD", "/usr/bin/test", "-e", "/"], "interval": 5, "timeout": 2, "retries": 2
+    });
+    let plan = TaskPlan::new("api-1", "api", definition)
+        .config(json!({
+            "healthSync": { "containers": ["app"], "ttl": "3s" },
+            // Fills the pipe, and goes on.
+            "envoy": { "logLevel": "trace" }
+        }))
+        .platform(|spec| spec.time_scale = 20.0);
+    let task = serving(&cluster, plan).await;
+    let id = format!("api-{}-app-consul-ecs", task.ecs.id());
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(7) {
+        let checks = task.agent_get("/v1/agent/checks").await.expect("agent");
+        assert_eq!(checks[&id]["Status"], "passing", "{checks:#}");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    task.ecs.stop();
+    let (result, seen) = stopped(&task).await;
+    assert_stopped(&seen);
+    assert_eq!(code(&result, "taskmesh"), Some(0));
+    // Else this proved nothing: a pipe holds 64 KiB, and it was full.
+    let mut held = Vec::new();
+    tokio::time::timeout(LONG, unread.read_to_end(&mut held)).await.expect("end").expect("read");
+    assert!((50_000..=70_000).contains(&held.len()), "{} bytes", held.len());
+}
