@@ -60,7 +60,7 @@ impl Asked {
         match self {
             Self::Agent(agent) => {
                 use consul::Error::{Timeout, Unreachable};
-                !matches!(agent.checks().await, Err(Unreachable { .. } | Timeout { .. }))
+                !matches!(agent.answers().await, Err(Unreachable { .. } | Timeout { .. }))
             }
             Self::Envoy(admin) => {
                 use envoy::AdminError::{Timeout, Unreachable};

@@ -138,6 +138,18 @@ impl Client {
         Ok(Some(leader).filter(|leader| !leader.is_empty()))
     }
 
+    /// `agent/members` of the WAN, of which a client agent has none: the smallest question that an agent answers by
+    /// itself. `agent/checks` and its like do not: while an agent tells its servers of a change it holds its local state
+    /// locked, so with servers that hang they hang, too (`SyncChanges` in Consul's agent/local/state.go).
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn answers(&self) -> Result<()> {
+        const CALL: &str = "agent/members";
+        let request = self.request(Method::GET, CALL, None).query(&[("wan", "1")]);
+        self.done(CALL, request).await
+    }
+
     /// `agent/self`: who the agent is.
     ///
     /// # Errors

@@ -108,6 +108,29 @@ async fn servers_that_hang_are_named_and_nothing_stops_until_they_answer_again()
     assert_eq!(code(&result, "taskmesh"), Some(0));
 }
 
+#[tokio::test]
+async fn an_agent_that_cannot_tell_hanging_servers_of_a_change_is_not_taken_for_dead() {
+    let Some(cluster) = cluster().await else { return };
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({ "restart": { "unresponsiveAfter": "2s" } }));
+    let task = serving(&cluster, plan).await;
+    let agent = task.child("consul").expect("an agent").pid;
+    assert!(cluster.server().signal(Signal::SIGSTOP));
+    // From now on a real agent answers nothing that is about its own services: it holds them locked. So may this.
+    let change = json!({ "Name": "mem", "TTL": "10m" });
+    let told = task.agent_put_json("/v1/agent/check/register", change).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(7) {
+        assert!(!task.last_lines(usize::MAX).contains("had not answered"), "{told:?}");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(task.child("consul").expect("an agent").pid, agent);
+    assert!(cluster.server().signal(Signal::SIGCONT));
+    until_ready(&task).await;
+    let timeline = task.timeline().await.expect("timeline");
+    assert!(timeline.find(Event::ChildExited).is_none(), "{timeline:#?}");
+}
+
 /// A task on whose loopback somebody else holds a port before it starts.
 async fn with_a_port_taken(
     cluster: &testbed::cluster::Cluster,
