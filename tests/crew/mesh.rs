@@ -146,7 +146,7 @@ impl Mesh {
     }
 
     /// The agent takes a call of ours now.
-    pub(super) fn takes(&self, now: Duration) -> bool {
+    pub(crate) fn takes(&self, now: Duration) -> bool {
         let known =
             !self.acl || self.knew_servers || (self.agent_joined && !self.servers_away(now));
         self.agent_alive && self.agent_answers && now >= self.silent_until && known

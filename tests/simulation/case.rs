@@ -28,7 +28,7 @@ impl Case {
         let mut mesh = Mesh::new(dice.roll());
         mesh.acl = dice.one_in(2);
         mesh.filtered = dice.one_in(8);
-        let most = if dice.one_in(8) { 900 } else { 60 };
+        let most = if dice.one_in(4) { 900 } else { 60 };
         mesh.call = dice.spread(2, most);
         let faults = any_faults(&mut dice, script.apps.len());
         Self { seed, plan, script, mesh, faults }
@@ -141,7 +141,15 @@ fn any_faults(dice: &mut Dice, apps: usize) -> Vec<(u64, Fault)> {
     let mut faults: Vec<_> =
         (0..dice.within(0, 8)).map(|_| (dice.within(1, span), any_fault(dice, apps))).collect();
     let stops = if dice.one_in(2) { dice.within(1, 3) } else { 0 };
-    faults.extend((0..stops).map(|_| (dice.within(1, span), any_stop(dice))));
+    for _ in 0..stops {
+        // Often while what went wrong is being mended.
+        let base = if dice.one_in(2) { faults.first().map(|(at, _)| *at) } else { None };
+        let at = match base {
+            Some(base) => base + dice.spread(1, 6000),
+            None => dice.within(1, span),
+        };
+        faults.push((at, any_stop(dice)));
+    }
     // A second word soon after the first, which may be the second TERM.
     if stops > 0 && dice.one_in(3) {
         let (at, _) = faults[faults.len() - 1];

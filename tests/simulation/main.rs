@@ -41,7 +41,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// About 10 s on one busy core with the dev profile.
-const RUNS: u64 = 1000;
+const RUNS: u64 = 2000;
 
 /// What became of the lives, by cause.
 #[derive(Default)]

@@ -10,8 +10,10 @@ use taskmesh::timeline::Event;
 /// An instance whose Envoy is down is passing for no longer than this, the time left out in which the servers are away:
 /// until the agent's TCP check runs, or, where the agent dies before it does, until its node fails.
 const EXPOSED: u64 = CHECK_INTERVAL + NODE_FAILS + 1000;
-/// In a stop it is one burst, and one more where a registration on its way came after it.
-const PASSING_IN_STOP: u64 = 3000;
+/// A registration that lands after the burst is taken back by one more, which is a call.
+const SLACK: u64 = 50;
+/// An open listener's check passes after so long, where the agent takes what is said to it: well before it runs by itself.
+const PASSED: u64 = 5000;
 /// The longest backoffs: Envoy's is the configuration's.
 const AGENT_BACKOFF: Duration = Duration::from_secs(30);
 /// Effects within [`STRETCH`].
@@ -39,6 +41,8 @@ pub(crate) struct Watch {
     /// The burst has ended, and well.
     withdrawn: bool,
     passing_in_stop: Option<Duration>,
+    /// Since when the check of an open listener could pass, and does not.
+    unpassed: Option<Duration>,
     stop_noticed: bool,
     confirmed: bool,
     cut: bool,
@@ -160,10 +164,16 @@ impl Watch {
             let known = local.is_some() && !mesh.servers_away(now) && mesh.agent_joined;
             assert!(!known || told_by_checks || world.crew.accepted, "offered before its app");
         }
+        let could = local.is_some_and(|local| !local.proxy_check) && mesh.envoy_listens;
+        let late = could && mesh.takes(now) && !self.stop_noticed;
+        self.unpassed = late.then(|| self.unpassed.unwrap_or(now));
+        if let Some(since) = self.unpassed {
+            assert!(now - since <= ms(PASSED), "not passing since {since:?}, with a listener");
+        }
         let passes = self.withdrawn && local.is_some_and(|local| local.passes());
         self.passing_in_stop = passes.then(|| self.passing_in_stop.unwrap_or(now));
         if let Some(since) = self.passing_in_stop {
-            assert!(now - since <= ms(PASSING_IN_STOP), "passing in the stop since {since:?}");
+            assert!(now - since <= ms(mesh.call + SLACK), "passing in the stop since {since:?}");
         }
     }
 }
