@@ -51,6 +51,11 @@ impl<T> Answer<T> {
     }
 }
 
+/// What `X-Consul-Index` says; 0 for what is no index.
+pub fn index(header: &[u8]) -> u64 {
+    std::str::from_utf8(header).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// How to ask `health/connect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HealthQuery {
@@ -308,11 +313,7 @@ impl Client {
             timeout += wait + wait / WAIT_JITTER;
         }
         let reply = success(CALL, self.exchange_within(CALL, request, timeout).await?)?;
-        let index = reply
-            .headers
-            .get("X-Consul-Index")
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .unwrap_or(0);
+        let index = reply.headers.get("X-Consul-Index").map_or(0, |value| index(value.as_bytes()));
         // A service that nobody registered is `[]`, in old agents also `null`.
         let entries: Option<Vec<HealthEntry>> = decode(CALL, &reply)?;
         Ok(Answer { index, value: entries.unwrap_or_default() })
@@ -389,8 +390,10 @@ fn success(call: &'static str, reply: Reply) -> Result<Reply> {
 
 fn decode<T: DeserializeOwned>(call: &'static str, reply: &Reply) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(&reply.body);
-    serde_path_to_error::deserialize(&mut json)
-        .map_err(|e| Error::Decode { call, why: e.to_string() })
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|e| Error::Decode { call, why: e.to_string() })?;
+    json.end().map_err(|e| Error::Decode { call, why: e.to_string() })?;
+    Ok(value)
 }
 
 fn found<T>(result: Result<T>) -> Result<Option<T>> {

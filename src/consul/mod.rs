@@ -33,7 +33,7 @@ pub use cli::{
     Version, agent_args, agent_env, command_env, connect_envoy_args, grpc_address, http_address,
     parse_version,
 };
-pub use client::{Answer, Client, HealthQuery};
+pub use client::{Answer, Client, HealthQuery, index};
 pub use data_folder::{DATA_FOLDER_ENTRIES, DATA_FOLDER_MARKS, blames_data_folder};
 pub use drift::{Difference, differences};
 pub use error::{Error, Result};

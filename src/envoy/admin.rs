@@ -9,6 +9,7 @@ use std::time::Duration;
 /// Answered by Envoy's main thread, which a large update can hold for a while.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BODY_LIMIT: usize = 8 << 20;
+const LISTENERS: &str = "/listeners";
 /// A connect over loopback is answered by the kernel.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -101,7 +102,7 @@ impl AdminClient {
     /// [`AdminError`].
     pub async fn server_info(&self) -> Result<ServerInfo, AdminError> {
         const CALL: &str = "/server_info";
-        json(CALL, &self.call(CALL, self.request(Method::GET, CALL)).await?)
+        json(CALL, &self.call(CALL, self.request(Method::GET, CALL)).await?.body)
     }
 
     /// Whether Envoy is LIVE.
@@ -122,10 +123,8 @@ impl AdminClient {
     /// # Errors
     /// [`AdminError`].
     pub async fn listeners(&self) -> Result<Vec<Listener>, AdminError> {
-        const CALL: &str = "/listeners";
-        let request = self.request(Method::GET, CALL).query(&[("format", "json")]);
-        let statuses: ListenerStatuses = json(CALL, &self.call(CALL, request).await?)?;
-        Ok(statuses.listener_statuses.into_iter().map(Listener::from).collect())
+        let request = self.request(Method::GET, LISTENERS).query(&[("format", "json")]);
+        read_listeners(&self.call(LISTENERS, request).await?.body)
     }
 
     /// Whether an active listener listens on `port`. One that is active has a certificate and routes.
@@ -170,13 +169,7 @@ impl AdminClient {
         let filter = format!("^(?:{regex})$");
         let request = self.request(Method::GET, CALL).query(&[("filter", filter.as_str())]);
         let reply = self.call(CALL, request).await?;
-        let text = String::from_utf8_lossy(&reply.body);
-        // `name: value`; text readouts and histograms have no plain number.
-        let parse = |line: &str| {
-            let (name, value) = line.rsplit_once(": ")?;
-            Some((name.to_owned(), value.trim().parse().ok()?))
-        };
-        Ok(text.lines().filter_map(parse).collect())
+        Ok(read_stats(&reply.body))
     }
 
     /// One counter or gauge, `None` while Envoy has none of this name.
@@ -235,13 +228,31 @@ pub async fn port_open(port: u16) -> bool {
     matches!(tokio::time::timeout(CONNECT_TIMEOUT, connect).await, Ok(Ok(_)))
 }
 
-fn json<T: serde::de::DeserializeOwned>(
-    call: &'static str,
-    reply: &Reply,
-) -> Result<T, AdminError> {
-    let mut json = serde_json::Deserializer::from_slice(&reply.body);
-    serde_path_to_error::deserialize(&mut json)
-        .map_err(|e| AdminError::Decode { call, why: e.to_string() })
+/// What `GET /listeners?format=json` says.
+///
+/// # Errors
+/// [`AdminError::Decode`].
+pub fn read_listeners(body: &[u8]) -> Result<Vec<Listener>, AdminError> {
+    let statuses: ListenerStatuses = json(LISTENERS, body)?;
+    Ok(statuses.listener_statuses.into_iter().map(Listener::from).collect())
+}
+
+/// The counters and gauges of `GET /stats`.
+pub fn read_stats(body: &[u8]) -> Vec<(String, u64)> {
+    // `name: value`; text readouts and histograms have no plain number.
+    let parse = |line: &str| {
+        let (name, value) = line.rsplit_once(": ")?;
+        Some((name.to_owned(), value.trim().parse().ok()?))
+    };
+    String::from_utf8_lossy(body).lines().filter_map(parse).collect()
+}
+
+fn json<T: serde::de::DeserializeOwned>(call: &'static str, body: &[u8]) -> Result<T, AdminError> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|e| AdminError::Decode { call, why: e.to_string() })?;
+    json.end().map_err(|e| AdminError::Decode { call, why: e.to_string() })?;
+    Ok(value)
 }
 
 /// `envoy.admin.v3.Listeners`.

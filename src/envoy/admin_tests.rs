@@ -209,3 +209,13 @@ async fn a_real_envoy_without_an_agent() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[test]
+fn an_answer_with_something_behind_it_is_none() {
+    // Found by a fuzzer's property: the first document was taken, and the rest not looked at.
+    let body = r#"{"listener_statuses": []}"#;
+    assert_eq!(read_listeners(body.as_bytes()), Ok(Vec::new()));
+    assert_eq!(read_listeners(format!("{body}\n").as_bytes()), Ok(Vec::new()));
+    let torn = read_listeners(format!("{body}{body}").as_bytes());
+    assert!(matches!(torn, Err(AdminError::Decode { .. })), "{torn:?}");
+}

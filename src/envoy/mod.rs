@@ -10,6 +10,8 @@ mod admin;
 mod bootstrap;
 mod cli;
 
-pub use admin::{AdminClient, AdminError, Listener, ServerInfo, State, port_open};
+pub use admin::{
+    AdminClient, AdminError, Listener, ServerInfo, State, port_open, read_listeners, read_stats,
+};
 pub use bootstrap::{BootstrapError, Edit, TokenFile, edit, sds_token_file};
 pub use cli::{args, parse_version};

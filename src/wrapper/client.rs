@@ -99,14 +99,17 @@ pub async fn exchange(
 
 /// An answer that is being collected.
 #[derive(Default)]
-struct Reading {
+pub struct Reading {
     answer: Answer,
     body: Vec<u8>,
 }
 
 impl Reading {
-    /// `read` is empty at the connection's end.
-    fn push(&mut self, read: &[u8]) -> Result<Option<Reply>, AskError> {
+    /// Gives the answer once it is whole. `read` is empty at the connection's end.
+    ///
+    /// # Errors
+    /// [`AskError`]; nothing more can be read then.
+    pub fn push(&mut self, read: &[u8]) -> Result<Option<Reply>, AskError> {
         let cut = read.is_empty();
         self.answer.push(read, &mut self.body)?;
         let done = self.answer.ended() || (cut && self.answer.ends_with_connection());
@@ -119,6 +122,14 @@ impl Reading {
             _ => Ok(None),
         }
     }
+}
+
+/// Takes the first whole line out of `body`, if there is one; `Some(None)` for what is none of ours.
+pub fn take_line(body: &mut Vec<u8>) -> Option<Option<Line>> {
+    let end = body.iter().position(|b| *b == b'\n')?;
+    let line = serde_json::from_slice(&body[..end]).ok();
+    body.drain(..=end);
+    Some(line)
 }
 
 /// A long-lived answer of JSON lines.
@@ -163,9 +174,7 @@ impl Stream {
     /// The next line; `None` when the stream has ended or broken, or says what is no line. Cancel safe.
     pub async fn next(&mut self) -> Option<Line> {
         loop {
-            if let Some(end) = self.body.iter().position(|b| *b == b'\n') {
-                let line = serde_json::from_slice(&self.body[..end]).ok();
-                self.body.drain(..=end);
+            if let Some(line) = take_line(&mut self.body) {
                 return line;
             }
             if self.answer.ended() || self.body.len() > MAX_BODY || self.read().await.is_err() {
