@@ -18,7 +18,7 @@ from lib import paths, rust
 FUZZ = paths.ROOT / "fuzz"
 
 #: target: where its seeds are
-TARGETS = {"config": paths.ROOT / "config", "metadata": FUZZ / "seeds" / "metadata"}
+TARGETS = {"config": paths.ROOT / "config", **{seeds.name: seeds for seeds in sorted((FUZZ / "seeds").iterdir())}}
 
 #: What cargo-fuzz sets, less the sanitizer, which needs a nightly toolchain.
 FLAGS = [
@@ -51,8 +51,8 @@ def run(name, program, seconds):
     corpus, artifacts = FUZZ / "corpus" / name, FUZZ / "artifacts" / name
     for folder in (corpus, artifacts):
         folder.mkdir(parents=True, exist_ok=True)
-    for seed in TARGETS[name].glob("*.json"):
-        if seed.name != "schema.json":
+    for seed in TARGETS[name].iterdir():
+        if seed.is_file() and seed.name != "schema.json":
             shutil.copy(seed, corpus)
     print(f"fuzz {name} ...", flush=True)
     argv = [program, f"-max_total_time={seconds}", "-timeout=10", "-max_len=16384", "-print_final_stats=1",

@@ -54,7 +54,7 @@ fn names(task: &Task, own: &str) {
     task.is_stopping();
 }
 
-static LEAST: LazyLock<Loaded> = LazyLock::new(|| {
+pub(super) static LEAST: LazyLock<Loaded> = LazyLock::new(|| {
     let text = r#"{"service": {"port": 9090}, "consul": {"retryJoin": ["10.0.0.10"]}}"#;
     let env = BTreeMap::from([(config::VARIABLE.to_owned(), text.to_owned())]);
     config::load(&Sources::default(), &env).expect("the least configuration")

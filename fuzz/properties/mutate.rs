@@ -143,6 +143,28 @@ impl Seeds {
     }
 }
 
+/// Texts to begin with that are no JSON.
+pub(crate) struct Texts(pub(crate) Vec<Vec<u8>>);
+
+impl Texts {
+    /// Every file of a folder.
+    pub(crate) fn of_folder(folder: &Path) -> Self {
+        let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        Self(files.into_iter().map(|file| std::fs::read(file).unwrap()).collect())
+    }
+
+    /// One of them, spoilt in one to three places.
+    pub(crate) fn mutant(&self, random: &mut Random) -> Vec<u8> {
+        let mut bytes = random.one(&self.0).clone();
+        for _ in 0..=random.below(3) {
+            spoil(&mut bytes, random);
+        }
+        bytes
+    }
+}
+
 fn collect(value: &Value, keys: &mut Vec<String>, values: &mut Vec<Value>) {
     values.push(value.clone());
     match value {

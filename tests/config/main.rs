@@ -5,7 +5,6 @@ mod check_config;
 mod consul_ecs;
 mod errors;
 mod examples;
-mod fuzzed;
 mod legacy;
 mod properties;
 mod rules;
