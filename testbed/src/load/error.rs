@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_hint_names_no_address() {
         let envoy = "upstream connect error or disconnect/reset before headers. reset reason: \
-                     remote connection";
+                     remote connection failure, transport failure reason: delayed connect error";
         assert_eq!(hint(envoy.as_bytes()), Some(envoy[..HINT].to_owned()));
         let with = |text: &str| hint(text.as_bytes()).unwrap_or_default();
         assert_eq!(with("no route to 10.0.0.2:21000, sorry"), "no route to ADDRESS, sorry");
