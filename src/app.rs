@@ -322,7 +322,7 @@ async fn forward_requests(mut asked: mpsc::Receiver<Request>, supervisor: ActorR
 /// `taskmesh run`: from the configuration to the exit code.
 pub fn run(sources: &crate::config::Sources, env: &dyn Env) -> u8 {
     let epoch = Instant::now();
-    let started_at = jiff::Timestamp::now();
+    let started_at = logging::wall_clock();
     // Before the first secret is read; told once there is a log.
     let no_cores = process::forbid_core_dumps();
     // One thread: PDEATHSIG follows the thread that forks, and one supervisor needs no more.

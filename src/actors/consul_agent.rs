@@ -4,7 +4,7 @@ use super::alive::{self, Asked};
 use super::process::{Beat, Runner, jittered};
 use super::{Identity, Site, agent_files};
 use crate::consul::{self, Client, Version};
-use crate::logging;
+use crate::logging::{self, Said};
 use crate::process::{ChildSpec, Output, run_to_end};
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Event, Role, Source};
@@ -12,7 +12,6 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// `consul version` takes about 0.1 s; past this the binary hangs.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
@@ -266,31 +265,30 @@ async fn probe(consul: Client, reports: Reports) {
     }
 }
 
-/// Tells when no server answers, and when one does again: once each, whatever lies between. Nothing is done about it, for
-/// the mesh goes on with what it knows; but people look for the reason at every task.
+/// Tells when no server answers, and when one does again. Nothing is done about it, for the mesh goes on with what it knows; but people look for the reason at every task.
 async fn watch_servers(consul: &Client, reports: &Reports) {
-    let mut lost_at = None;
+    let source = Source::ConsulServers;
+    let mut said = Said::default();
     let mut unanswered = 0;
     loop {
         // Every task of a mesh asks its servers this.
         let pause = if unanswered > 0 { SERVERS_AGAIN } else { SERVERS_INTERVAL };
         tokio::time::sleep(jittered(pause)).await;
-        let source = Source::ConsulServers;
         if matches!(consul.leader().await, Ok(Some(_))) {
             unanswered = 0;
-            if let Some(at) = lost_at.take() {
-                let seconds = Instant::now().duration_since(at).as_secs();
-                tracing::info!(seconds, "consul servers answer again");
-                report(reports, Event::Trouble { source, why: None });
+            report(reports, Event::Trouble { source, why: None });
+            if let Some(lasted) = said.over() {
+                tracing::info!(seconds = lasted.as_secs(), "consul servers answer again");
             }
-        } else {
-            unanswered += 1;
-            // An election looks like this for a moment.
-            if unanswered > 1 && lost_at.is_none() {
-                lost_at = Some(Instant::now());
-                let why = "no server answers: peers are not told of changes, nor are we";
-                tracing::warn!(why, "consul servers");
-                report(reports, Event::Trouble { source, why: Some(why.to_owned()) });
+            continue;
+        }
+        unanswered += 1;
+        // An election looks like this for a moment.
+        if unanswered > 1 {
+            let why = "no server answers: peers are not told of changes, nor are we";
+            report(reports, Event::Trouble { source, why: Some(why.to_owned()) });
+            if let Some(repeats) = said.news(why) {
+                tracing::warn!(why, repeats, "consul servers");
             }
         }
     }

@@ -1,11 +1,11 @@
 //! The calls to the agent that the registration actor has made: each knows how to try, how to tell, and when to stop.
 
 use super::process::{Beat, jittered};
-use super::said::Said;
 use super::{Identity, peers, surplus};
 use crate::config::Config;
 use crate::consul::{self, CheckStatus, Client, Registration, Version};
 use crate::envoy::port_open;
+use crate::logging::Said;
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::refusal::{Call, Failed, Verdict, judge};
 use crate::supervisor::{Event, Source};
@@ -113,11 +113,11 @@ impl Desk {
     /// Judges a try that failed, and says so.
     fn tell(&self, failed: &Failed<'_>, said: &mut Said) -> Verdict {
         let (verdict, why) = judge(failed, &self.identity.ids);
-        if said.is_news(&why) {
+        if let Some(repeats) = said.news(&why) {
             if verdict.needs_help() {
-                tracing::warn!(%why, "registration: trying again");
+                tracing::warn!(%why, repeats, "registration: trying again");
             } else {
-                tracing::info!(%why, "registration: trying again");
+                tracing::info!(%why, repeats, "registration: trying again");
             }
         }
         if verdict == Verdict::Refused {

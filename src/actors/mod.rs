@@ -21,7 +21,6 @@ pub mod health_sync;
 mod peers;
 mod process;
 mod registration;
-mod said;
 mod surplus;
 mod task_watch;
 mod watchdog;

@@ -1,6 +1,7 @@
 //! Reads the task's metadata, for everybody: one poll tells of a stop, of health and of apps that ended.
 
 use crate::ecs::{METADATA_URI_ENV, MetadataClient, MetadataError};
+use crate::logging::Said;
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Event, TaskSeen};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -117,7 +118,7 @@ struct Poll {
 
 impl Poll {
     async fn run(mut self) {
-        let mut last_failure = String::new();
+        let mut said = Said::default();
         let mut retry = FIRST_RETRY;
         let mut read_once = false;
         loop {
@@ -125,9 +126,9 @@ impl Poll {
             let interval = *self.interval.borrow_and_update();
             let pause = match self.read().await {
                 Ok(task) => {
-                    if !last_failure.is_empty() {
-                        tracing::info!("task metadata can be read again");
-                        last_failure.clear();
+                    if let Some(lasted) = said.over() {
+                        let seconds = lasted.as_secs();
+                        tracing::info!(seconds, "task metadata can be read again");
                     }
                     read_once = true;
                     let own_name = self.own_name.clone();
@@ -136,9 +137,8 @@ impl Poll {
                     interval
                 }
                 Err(why) => {
-                    if why != last_failure {
-                        tracing::warn!(%why, "task metadata cannot be read");
-                        last_failure.clone_from(&why);
+                    if let Some(repeats) = said.news(&why) {
+                        tracing::warn!(%why, repeats, "task metadata cannot be read");
                     }
                     report(&self.reports, Event::TaskUnreadable(why));
                     retry = (retry * 2).min(Duration::from_secs(1));

@@ -2,6 +2,7 @@
 
 use super::Source;
 use super::routes::{Connection, LongLived, router};
+use crate::logging::Said;
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -58,6 +59,7 @@ pub async fn serve(listener: TcpListener, source: Source) {
     let port = listener.local_addr().map_or(0, |addr| addr.port());
     let mark = Connection { port, slots: Arc::clone(&slots), scarce: SCARCE };
     let mut connections = JoinSet::new();
+    let mut said = Said::default();
     loop {
         while connections.try_join_next().is_some() {}
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -72,7 +74,10 @@ pub async fn serve(listener: TcpListener, source: Source) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the admin listener could not accept a connection");
+                if let Some(repeats) = said.news(&error.to_string()) {
+                    let what = "the admin listener could not accept a connection";
+                    tracing::warn!(%error, repeats, "{what}");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -7,9 +7,11 @@
 
 mod children;
 mod queue;
+mod said;
 mod text;
 
 pub use children::child_lines;
+pub(crate) use said::Said;
 
 use crate::config::{LogFormat, LogLevel};
 use queue::Queue;
@@ -132,7 +134,7 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     tracing_subscriber::fmt::layer()
-        .event_format(text::Text { colour, now: text::wall_clock })
+        .event_format(text::Text { colour, now: text::time_of_day })
         .with_writer(writer)
 }
 
@@ -151,12 +153,19 @@ fn notice_json(dropped: u64) -> Vec<u8> {
 }
 
 fn notice_text(dropped: u64) -> Vec<u8> {
-    let time = text::clock(jiff::Timestamp::now());
+    let time = text::time_of_day();
     format!("{time} WARN  logging: {NOTICE} dropped={dropped}\n").into_bytes()
 }
 
 fn rfc3339_millis() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
+    format!("{:.3}", wall_clock())
+}
+
+/// The time of day, for people to read: nothing is decided by it, for it can jump. Every limit and every duration is
+/// measured by the monotonic clock.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub(crate) fn wall_clock() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 /// `2026-11-22T12:00:00.123Z`, always with three decimals, so that lines sort as text.

@@ -14,8 +14,8 @@ pub(super) struct Text {
     pub(super) now: fn() -> String,
 }
 
-pub(super) fn wall_clock() -> String {
-    clock(jiff::Timestamp::now())
+pub(super) fn time_of_day() -> String {
+    clock(super::wall_clock())
 }
 
 /// The time of day in UTC, to the millisecond.
