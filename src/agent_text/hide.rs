@@ -64,7 +64,8 @@ pub(crate) fn hide_in_text(text: &str) -> String {
     let scan = scan(text);
     let mut edits: Vec<_> = scan.comments.into_iter().map(|span| (span, String::new())).collect();
     for value in scan.values.into_iter().filter(|value| value.is_text) {
-        if value.path.iter().any(|key| is_secret_key(key)) {
+        // A key with an escape in it may be one in disguise.
+        if value.path.iter().any(|key| is_secret_key(key) || key.contains('\\')) {
             edits.push((value.span, format!("\"{HIDDEN}\"")));
         } else {
             let shown = hidden(&text[value.span.clone()]);
@@ -126,6 +127,9 @@ mod tests {
         assert!(!shown.contains("s3cret"), "{shown}");
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(shown["ports"]["http"], 1);
+        let disguised = r#"{"tok\u0065n":"s3cret","a":{"\u0065ncrypt":["s3cret"]},"log":"x"}"#;
+        let shown = hide_in_text(disguised);
+        assert!(!shown.contains("s3cret") && shown.contains("\"log\":\"x\""), "{shown}");
         // Not even when it does not end.
         assert!(!hide_in_text("encrypt = \"s3cret").contains("s3cret"));
         assert!(!hide_in_text("encrypt = <<E\ns3cret").contains("s3cret"));

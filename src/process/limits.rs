@@ -28,14 +28,17 @@ pub fn raise_nofile() -> io::Result<NofileLimits> {
 }
 
 /// Sees to it that no core of ours is ever written, for it would hold every secret; nor can a process of the same user
-/// look into our memory (ptrace, `/proc/PID/mem`, `/proc/PID/environ`). Children inherit the limit only: whether a
-/// process may be looked into is decided anew by exec.
+/// look into our memory (ptrace, `/proc/PID/mem`, `/proc/PID/environ`). Children inherit the limit, and write none either;
+/// whether a process may be looked into is decided anew by exec.
 ///
 /// # Errors
 /// The system calls'.
 pub fn forbid_core_dumps() -> io::Result<()> {
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    // Where cores go to a program (`core_pattern` with a pipe) the limit does not count; this does.
+    // Not 0: where cores go to a program (`core_pattern` with a pipe), the kernel does not heed a limit, but for that of 1
+    // byte, with which it starts none (core(5), fs/coredump.c). A file is not begun with either.
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+    let limit = hard.min(1);
+    setrlimit(Resource::RLIMIT_CORE, limit, limit)?;
     nix::sys::prctl::set_dumpable(false)?;
     Ok(())
 }

@@ -44,7 +44,8 @@ async fn a_task_runs_as_nobody_with_no_capability_on_a_read_only_root() {
         let limits = proc_file(named(&all, name), "limits");
         let core = limits.lines().find(|l| l.starts_with("Max core file size")).expect("a limit");
         let core: Vec<_> = core["Max core file size".len()..].split_whitespace().collect();
-        assert_eq!(core[..2], ["0", "0"], "{name}");
+        // 1 byte is none, see `forbid_core_dumps`; 0 where the machine allows none anyway.
+        assert!(core[..2] == ["1", "1"] || core[..2] == ["0", "0"], "{name}: {core:?}");
     }
     // A process that may not be looked into belongs to root in /proc.
     let owner = |name: &str| {
