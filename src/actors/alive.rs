@@ -2,6 +2,7 @@
 
 use crate::consul;
 use crate::envoy::{self, AdminClient};
+use crate::process::{cpu_time, main_thread_cpu_time};
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::liveness::Liveness;
 use crate::supervisor::{Event, Role, Source};
@@ -31,11 +32,12 @@ pub(super) async fn watch(asked: Asked, pid: i32, limit: Duration, reports: Repo
     let begun = Instant::now();
     let mut alive = Liveness::new(limit, first, Duration::ZERO);
     let mut told = false;
+    let mut work = Work { pid, role, last: None };
     loop {
         let began = Instant::now();
         if timeout(alive.interval(), asked.answers()).await.unwrap_or(false) {
             alive.answered(begun.elapsed());
-        } else if let Some(silent) = alive.unanswered(begun.elapsed()) {
+        } else if let Some(silent) = alive.unanswered(begun.elapsed(), work.is_going_on()) {
             return report(&reports, Event::Unresponsive { role, pid, silent });
         }
         if told != alive.in_doubt() {
@@ -44,6 +46,30 @@ pub(super) async fn watch(asked: Asked, pid: i32, limit: Duration, reports: Repo
             report(&reports, Event::Trouble { source, why });
         }
         sleep_until(began + alive.interval()).await;
+    }
+}
+
+/// Whether a child works, by the processor time that it takes.
+struct Work {
+    pid: i32,
+    role: Role,
+    /// What it had taken, and when.
+    last: Option<(Duration, Instant)>,
+}
+
+impl Work {
+    /// Since the last call it has used a twentieth of a core: ten times what an idle agent or Envoy uses, and less than
+    /// what a starved machine leaves to one that wants to run.
+    fn is_going_on(&mut self) -> bool {
+        let taken = match self.role {
+            Role::Agent => cpu_time(self.pid),
+            // The thread that should answer; the others may be serving.
+            Role::Envoy => main_thread_cpu_time(self.pid),
+        };
+        let now = taken.map(|taken| (taken, Instant::now()));
+        let before = std::mem::replace(&mut self.last, now);
+        let (Some((now, at)), Some((before, since))) = (now, before) else { return false };
+        now.saturating_sub(before) * 20 >= at.duration_since(since)
     }
 }
 

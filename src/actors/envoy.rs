@@ -6,10 +6,11 @@ use super::process::{Beat, Runner};
 use super::{Identity, Site};
 use crate::consul;
 use crate::envoy::{self, AdminClient, Edit, TokenFile, port_open};
-use crate::logging;
+use crate::logging::{self, Said};
 use crate::private::write_private;
 use crate::process::{ChildSpec, Output, filtered_env, run_to_end};
 use crate::supervisor::actor::{Reports, report};
+use crate::supervisor::listener::{Judgement, Listener, Port};
 use crate::supervisor::{Event, Inbound, Role, Source};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::ExposeSecret;
@@ -118,7 +119,7 @@ impl State {
             let admin = AdminClient::new(config.envoy.admin_port);
             let port = config.proxy.public_listener_port;
             let (limit, reports) = (config.restart.unresponsive_after, self.reports.clone());
-            self.runner.beside(probe(admin.clone(), port, self.reports.clone()));
+            self.runner.beside(probe(admin.clone(), port, pid, self.reports.clone()));
             if !limit.is_zero() {
                 self.runner.beside(alive::watch(Asked::Envoy(admin), pid, limit, reports));
             }
@@ -133,7 +134,7 @@ fn bootstrap_path(site: &Site) -> PathBuf {
 /// Has the bootstrap made, edits and writes it; tries again until it worked, for the agent may just be restarting.
 async fn write_bootstrap(site: Site, identity: Arc<Identity>, reports: Reports) {
     let mut beat = Beat::new();
-    let mut said = String::new();
+    let mut said = Said::default();
     loop {
         match try_bootstrap(&site, &identity).await {
             Ok(()) => {
@@ -141,9 +142,8 @@ async fn write_bootstrap(site: Site, identity: Arc<Identity>, reports: Reports) 
                 return report(&reports, Event::BootstrapWritten);
             }
             Err(why) => {
-                if why != said {
-                    tracing::warn!(%why, "envoy bootstrap: trying again");
-                    said.clone_from(&why);
+                if let Some(repeats) = said.news(&why) {
+                    tracing::warn!(%why, repeats, "envoy bootstrap: trying again");
                 }
                 report(&reports, Event::Trouble { source: Source::Bootstrap, why: Some(why) });
             }
@@ -217,29 +217,47 @@ fn envoy_env() -> Vec<(OsString, OsString)> {
     filtered_env(&["PATH", "HOME", "TMPDIR", "LANG", "TZ"])
 }
 
-/// Tells when Envoy is LIVE, and when the public listener's port accepts.
-async fn probe(admin: AdminClient, port: u16, reports: Reports) {
+/// Tells when Envoy is LIVE, and when its public listener is open or will never be.
+async fn probe(admin: AdminClient, port: u16, pid: i32, reports: Reports) {
+    let trouble = |why| report(&reports, Event::Trouble { source: Source::Envoy, why });
     let mut beat = Beat::new();
-    let mut live = false;
     loop {
-        if !live {
-            let why = match admin.ready().await {
-                Ok(true) => {
-                    live = true;
-                    report(&reports, Event::EnvoyLive);
-                    Some("LIVE; its public listener is not open yet".to_owned())
-                }
-                Ok(false) => Some("started; waits for its configuration from the agent".to_owned()),
-                Err(e) => Some(e.to_string()),
-            };
-            report(&reports, Event::Trouble { source: Source::Envoy, why });
-        }
-        // Who else could listen there? Ask Envoy too: the app may have taken the port.
-        if live && port_open(port).await && admin.listens_on(port).await.unwrap_or(false) {
-            report(&reports, Event::Trouble { source: Source::Envoy, why: None });
-            return report(&reports, Event::ListenerOpen);
-        }
+        let why = match admin.ready().await {
+            Ok(true) => break,
+            Ok(false) => "started; waits for its configuration from the agent".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        trouble(Some(why));
         beat.rest().await;
+    }
+    report(&reports, Event::EnvoyLive);
+    let mut listener = Listener::default();
+    loop {
+        let why = match listener.look(look(&admin, port).await) {
+            Judgement::Open => {
+                trouble(None);
+                return report(&reports, Event::ListenerOpen);
+            }
+            Judgement::Missed => return report(&reports, Event::ListenerMissed { pid }),
+            Judgement::Awaited => "LIVE; its public listener is not open yet".to_owned(),
+            Judgement::Taken => {
+                format!("another process listens on port {port}, its public listener's")
+            }
+        };
+        trouble(Some(why));
+        beat.rest().await;
+    }
+}
+
+/// The port first: once it accepts because of Envoy, Envoy has long had the listener in its list.
+async fn look(admin: &AdminClient, port: u16) -> Port {
+    if !port_open(port).await {
+        return Port::Closed;
+    }
+    match admin.listens_on(port).await {
+        Ok(true) => Port::Ours,
+        Ok(false) => Port::Foreign,
+        Err(_) => Port::Unknown,
     }
 }
 
@@ -248,9 +266,11 @@ async fn drain(site: Site, reports: Reports) {
     let admin = AdminClient::new(site.config.envoy.admin_port);
     let port = site.config.proxy.public_listener_port;
     let http = Inbound::of(&site.config) == Inbound::Http;
-    let mut beat = Beat::new();
+    let (mut beat, mut said) = (Beat::new(), Said::default());
     while let Err(e) = admin.drain_inbound().await {
-        tracing::warn!(error = %e, "envoy does not take the drain");
+        if let Some(repeats) = said.news(&e.to_string()) {
+            tracing::warn!(error = %e, repeats, "envoy does not take the drain");
+        }
         beat.rest().await;
     }
     let mut reads = Reads::default();

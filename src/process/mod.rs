@@ -9,6 +9,7 @@
 //! | `run` | start, wait with a limit, give back what was printed |
 //! | `limits` | open files, core dumps, OOM score, environment |
 //! | `memory` | whether the kernel killed because memory ran out |
+//! | `cpu` | processor time that a process has taken |
 //! | `sys` | the few `unsafe` lines |
 //!
 //! Three rules hold everywhere here:
@@ -20,6 +21,7 @@
 //!    `PR_SET_PDEATHSIG` fires when the *thread* that forked ends (prctl(2)).
 
 mod child;
+mod cpu;
 mod exit;
 mod limits;
 mod memory;
@@ -30,6 +32,7 @@ mod spec;
 mod sys;
 
 pub use child::{Child, spawn};
+pub use cpu::{cpu_time, main_thread_cpu_time};
 pub use exit::ChildExit;
 pub use limits::{NofileLimits, filtered_env, forbid_core_dumps, raise_nofile};
 pub use memory::Memory;

@@ -49,6 +49,11 @@ pub enum Event {
         /// Since its last answer.
         silent: Duration,
     },
+    /// Envoy will not open its public listener: another process had its port when it wanted to.
+    ListenerMissed {
+        /// Of which life.
+        pid: i32,
+    },
     /// The agent's HTTP API answers.
     AgentAnswers,
     /// The agent knows a server.

@@ -4,7 +4,7 @@
 //! entering a phase, from a child's own machine, or from a repair. So the order in which simultaneous events arrive
 //! does not matter, and SIGTERM during startup is one more fact.
 
-use super::child::{Act, Child, Role, Verdict};
+use super::child::{Act, Child, Role, Verdict, telling};
 use super::effect::Effect;
 use super::ending::Ending;
 use super::event::{Event, Source, TimerId};
@@ -127,7 +127,13 @@ impl Machine {
                 self.on_child_exited(plan, role, exit, &said, at, out);
             }
             Event::Unresponsive { role, pid, silent } => {
-                self.on_unresponsive(role, pid, silent, out);
+                let seconds = silent.as_secs_f64().round();
+                let why = format!("it was alive, but had not answered for {seconds} s");
+                self.on_useless(role, pid, &why, out);
+            }
+            Event::ListenerMissed { pid } => {
+                let why = "another process had its public listener's port, and has let go of it";
+                self.on_useless(Role::Envoy, pid, why, out);
             }
             Event::Trouble { source, why } => self.facts.note_trouble(source, why, at),
             Event::ActorDown { actor, why } => {
@@ -278,7 +284,7 @@ impl Machine {
                     Role::Agent => Source::ConsulAgent,
                     Role::Envoy => Source::Envoy,
                 };
-                let why = match said.last() {
+                let why = match telling(said) {
                     Some(line) => format!("{exit}; it last printed: {line}"),
                     None => exit.to_string(),
                 };
@@ -302,13 +308,11 @@ impl Machine {
     }
 
     /// A stop has limits of its own, and ends such a child in its turn.
-    fn on_unresponsive(&mut self, role: Role, pid: i32, silent: Duration, out: &mut Vec<Effect>) {
+    fn on_useless(&mut self, role: Role, pid: i32, why: &str, out: &mut Vec<Effect>) {
         if self.facts.stop.is_some() {
             return;
         }
-        let seconds = silent.as_secs_f64().round();
-        let why = format!("killed by us: it was alive, but had not answered for {seconds} s");
-        let act = self.child_mut(role).condemn(pid, why);
+        let act = self.child_mut(role).condemn(pid, format!("killed by us: {why}"));
         self.act(role, act, out);
     }
 

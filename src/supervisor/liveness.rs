@@ -9,6 +9,10 @@ const TRIES: u32 = 3;
 /// From one question to the next until the first answer.
 const COMING_UP: Duration = Duration::from_millis(100);
 
+/// A child that works has this many times the limit: Envoy's main thread, which answers us, also reads what the agent
+/// sends it, and 200 upstreams on a busy machine hold it for 20 s. Killed for it, it would begin again, and again.
+const BUSY_TIMES: u32 = 20;
+
 /// Judges one life of a child by its answers. Times are since any one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Liveness {
@@ -18,6 +22,8 @@ pub(crate) struct Liveness {
     first: Option<Duration>,
     /// When it last answered; before that, when it was started.
     heard_at: Duration,
+    /// When it was last seen to work.
+    busy_at: Duration,
     answered: bool,
     unanswered: u32,
 }
@@ -25,7 +31,7 @@ pub(crate) struct Liveness {
 impl Liveness {
     /// Of a child that was started at `at`.
     pub(crate) fn new(limit: Duration, first: Option<Duration>, at: Duration) -> Self {
-        Self { limit, first, heard_at: at, answered: false, unanswered: 0 }
+        Self { limit, first, heard_at: at, busy_at: at, answered: false, unanswered: 0 }
     }
 
     /// From one question to the next, and how long each may take. A fifth of the limit, so that its last question was
@@ -40,12 +46,17 @@ impl Liveness {
         (self.heard_at, self.answered, self.unanswered) = (at, true, 0);
     }
 
-    /// It did not. For how long it has not, if that is too long.
-    pub(crate) fn unanswered(&mut self, at: Duration) -> Option<Duration> {
+    /// It did not; `busy`: it has worked since the last question. For how long it has not answered, if that is too long.
+    pub(crate) fn unanswered(&mut self, at: Duration, busy: bool) -> Option<Duration> {
         self.unanswered = self.unanswered.saturating_add(1);
-        let limit = if self.answered { Some(self.limit) } else { self.first };
+        if busy {
+            self.busy_at = at;
+        }
+        let limit = if self.answered { self.limit } else { self.first? };
         let silent = at.saturating_sub(self.heard_at);
-        limit.filter(|limit| self.unanswered >= TRIES && silent >= *limit).map(|_| silent)
+        let idle = at.saturating_sub(self.heard_at.max(self.busy_at));
+        let too_long = idle >= limit || silent >= limit.saturating_mul(BUSY_TIMES);
+        (self.unanswered >= TRIES && too_long).then_some(silent)
     }
 
     /// More than one question has gone unanswered: worth telling, and no more than that yet.
@@ -70,7 +81,8 @@ mod tests {
     fn the_fifth_question_in_15_s_that_goes_unanswered_is_one_too_many() {
         let mut child = of_15_s(None);
         child.answered(s(100));
-        let judged: Vec<_> = [103, 106, 109, 112, 115].map(|at| child.unanswered(s(at))).into();
+        let judged: Vec<_> =
+            [103, 106, 109, 112, 115].map(|at| child.unanswered(s(at), false)).into();
         assert_eq!(judged, [None, None, None, None, Some(s(15))]);
     }
 
@@ -78,21 +90,21 @@ mod tests {
     fn an_answer_begins_it_all_anew() {
         let mut child = of_15_s(None);
         child.answered(s(0));
-        assert_eq!([5, 10, 14].map(|at| child.unanswered(s(at))), [None; 3]);
+        assert_eq!([5, 10, 14].map(|at| child.unanswered(s(at), false)), [None; 3]);
         assert!(child.in_doubt());
         child.answered(s(14));
         assert!(!child.in_doubt());
-        assert_eq!([16, 20, 28].map(|at| child.unanswered(s(at))), [None; 3]);
-        assert_eq!(child.unanswered(s(29)), Some(s(15)));
+        assert_eq!([16, 20, 28].map(|at| child.unanswered(s(at), false)), [None; 3]);
+        assert_eq!(child.unanswered(s(29), false), Some(s(15)));
     }
 
     #[test]
     fn time_in_which_nobody_asked_proves_nothing() {
         let mut child = of_15_s(None);
         child.answered(s(0));
-        assert_eq!([3600, 3603].map(|at| child.unanswered(s(at))), [None; 2]);
+        assert_eq!([3600, 3603].map(|at| child.unanswered(s(at), false)), [None; 2]);
         child.answered(s(3604));
-        assert_eq!(child.unanswered(s(3607)), None);
+        assert_eq!(child.unanswered(s(3607), false), None);
     }
 
     #[test]
@@ -100,10 +112,31 @@ mod tests {
         let mut never = of_15_s(None);
         let mut late = of_15_s(Some(s(60)));
         for at in (3..60).step_by(3) {
-            assert_eq!((never.unanswered(s(at)), late.unanswered(s(at))), (None, None), "{at}");
+            assert_eq!(
+                (never.unanswered(s(at), false), late.unanswered(s(at), false)),
+                (None, None),
+                "{at}"
+            );
         }
-        assert_eq!((never.unanswered(s(60)), late.unanswered(s(60))), (None, Some(s(60))));
+        assert_eq!(
+            (never.unanswered(s(60), false), late.unanswered(s(60), false)),
+            (None, Some(s(60)))
+        );
         assert!(!late.in_doubt(), "a child that has not come up is told in other words");
+    }
+
+    #[test]
+    fn one_that_works_has_twenty_times_as_long_and_the_limit_from_when_it_stops_working() {
+        let mut child = of_15_s(None);
+        child.answered(s(0));
+        let mut works = child.clone();
+        let at = (3..).step_by(3).find(|at| works.unanswered(s(*at), true).is_some());
+        assert_eq!(at, Some(300));
+        for at in (3..=60).step_by(3) {
+            assert_eq!(child.unanswered(s(at), true), None, "{at}");
+        }
+        let at = (63..).step_by(3).find(|at| child.unanswered(s(*at), false).is_some());
+        assert_eq!(at, Some(75));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod fsm;
 pub mod health;
 pub(crate) mod health_book;
 mod limits;
+pub(crate) mod listener;
 pub(crate) mod liveness;
 mod phase;
 mod plan;
@@ -35,6 +36,7 @@ mod shutdown;
 mod startup;
 mod status;
 
+pub(crate) use child::telling;
 pub use child::{Child, Role, State};
 pub use effect::Effect;
 pub use ending::Ending;

@@ -179,6 +179,7 @@ fn any_garbage() -> impl Strategy<Value = Event> {
         4 => (id, 50..60_u32).prop_map(|(id, generation)| Event::Timer { id, generation }),
         1 => any_role().prop_map(|role| Event::ChildStarted { role, pid: 999 }),
         1 => any_role().prop_map(|role| Event::Unresponsive { role, pid: 998, silent: ms(15_000) }),
+        1 => Just(Event::ListenerMissed { pid: 998 }),
         1 => Just(defined(&["b"])),
         1 => Just(unread("what", true)),
         1 => Just(Event::AgentAnswers),
