@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo load soak test lint fmt deny fuzz sim release clean-testbed
+.PHONY: help setup demo load faults soak test lint fmt deny advisories fuzz sim release clean-testbed
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
@@ -22,6 +22,13 @@ load: ## stop tasks under load: what is lost? (LOAD_ARGS=.., 8 min)
 	@$(PYTHON) scripts/setup.py envoy
 	@cargo build --locked --workspace --bins
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- load $(LOAD_ARGS)
+
+faults: ## run the tests of faults, write docs/faults.md
+	@$(PYTHON) scripts/setup.py
+	@cargo build --locked --workspace --bins
+	@rm -rf target/faults
+	@TASKMESH_FAULTS_ANEW=1 $(PYTHON) scripts/exec.py cargo test --locked --test timeline --test fsm
+	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- faults --publish
 
 soak: ## kill and freeze tasks at random for 10 minutes (SOAK_ARGS=)
 	@$(PYTHON) scripts/setup.py envoy
@@ -44,6 +51,10 @@ fmt: ## format the code
 deny: ## licences, duplicates, sources of all dependencies
 	@$(PYTHON) scripts/setup.py deny
 	@$(PYTHON) scripts/exec.py sh -c '"$${CARGO_DENY:-cargo-deny}" --locked check bans licenses sources'
+
+advisories: ## known holes in dependencies (fetches a database)
+	@$(PYTHON) scripts/setup.py deny
+	@$(PYTHON) scripts/exec.py sh -c '"$${CARGO_DENY:-cargo-deny}" --locked check advisories'
 
 fuzz: ## fuzz what reads foreign bytes (FUZZ_SECONDS=60, needs C++)
 	@$(PYTHON) scripts/fuzz.py $(FUZZ_SECONDS)

@@ -8,6 +8,7 @@ pub mod definitions;
 pub mod demo;
 pub mod ecs;
 pub mod envoy_stub;
+pub mod faults;
 pub mod load;
 pub mod mesh;
 pub mod moto;

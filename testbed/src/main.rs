@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use testbed::apps::{self, AppArgs};
 use testbed::demo::{self, DemoArgs};
+use testbed::faults::{self, FaultsArgs};
 use testbed::soak::{self, SoakArgs};
 use testbed::trial::{self, LoadArgs};
 
@@ -22,6 +23,8 @@ enum Command {
     App(AppArgs),
     /// Three simulated ECS tasks on a mesh, from start to stop, live
     Demo(DemoArgs),
+    /// What the tests of faults have seen, as a table
+    Faults(FaultsArgs),
     /// Tasks are stopped under load, and every request that fails is counted
     Load(LoadArgs),
     /// Tasks to which bad things happen at random, for as long as wanted
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::App(args) => apps::run(args),
         Command::Demo(args) => demo::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Load(args) => trial::run(&args),
         Command::Soak(args) => soak::run(&args),
     }

@@ -5,6 +5,7 @@ use crate::script::{Script, ms};
 use crate::world::{World, plan};
 use taskmesh::config::OnBudgetSpent;
 use taskmesh::supervisor::{Effect, Event, Inbound, Phase, Plan, Role, Source};
+use testbed::faults::{Kind, Witness};
 
 fn since(world: &World, at: u64) -> Vec<(u64, &str)> {
     world.story().into_iter().filter(|(t, _)| *t >= at).collect()
@@ -136,6 +137,18 @@ fn a_child_that_does_not_answer_is_killed_and_started_again_after_its_exit() {
 }
 
 #[test]
+fn an_envoy_that_cannot_get_its_port_any_more_is_replaced() {
+    let world = World::new().until(3000);
+    let pid = world.machine.child(Role::Envoy).pid().unwrap();
+    let missed = Event::ListenerMissed { pid };
+    let world = world.event(3000, missed.clone()).event(8000, missed).until(10_000);
+    let words = "child-exited: envoy: killed by us: another process had its public listener's port, and has let go of it";
+    assert_eq!(world.count(words), 1, "{:?}", since(&world, 3000));
+    // The second word was about the first life.
+    assert_eq!((world.count("> kill envoy"), world.count("child-restarted: envoy")), (1, 1));
+}
+
+#[test]
 fn a_word_about_an_earlier_life_or_in_a_stop_kills_nobody() {
     let mut world = World::new().until(3000);
     let old = silent(&world, Role::Envoy);
@@ -171,6 +184,9 @@ fn servers_that_are_away_for_half_an_hour_stop_and_restart_nothing() {
     assert!(status.healthy && status.ready);
     let back = Event::Trouble { source, why: None };
     assert!(world.event(HALF_AN_HOUR, back).until(HALF_AN_HOUR + 1).status().problems.is_empty());
+    let mut fault = Witness::of(Kind::Servers, "The servers are away for 30 minutes (simulated)");
+    fault.shows("`/v1/status`: `consul servers`, since when");
+    fault.ended("no exit, no child is restarted, TTLs are refreshed all the time");
 }
 
 #[test]

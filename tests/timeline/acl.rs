@@ -5,6 +5,7 @@ use serde_json::json;
 use taskmesh::timeline::Event;
 use testbed::cluster::{Backend, Cluster, TaskPlan};
 use testbed::definitions::wrapped;
+use testbed::faults::{Kind, Witness};
 
 #[tokio::test]
 async fn the_two_tokens_of_a_task_are_enough_from_t0_to_t3() {
@@ -67,6 +68,7 @@ async fn a_token_without_the_right_is_named_and_waited_for() {
             spec.env.insert("CONSUL_HTTP_TOKEN".to_owned(), tokens.service);
             spec.env.insert("AGENT_TOKEN".to_owned(), tokens.agent);
         });
+    let mut fault = Witness::of(Kind::Servers, "The service token lacks the right");
     let task = cluster.task(plan).await.expect("task");
     task.wait_event(Event::AgentReady, LONG).await.expect("agent ready");
     let began = tokio::time::Instant::now();
@@ -87,6 +89,8 @@ async fn a_token_without_the_right_is_named_and_waited_for() {
         assert!(began.elapsed() < LONG, "{ready}\n{}", task.last_lines(20));
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    fault.told("`/ready`: `the token needs service:write on \"api\"`");
+    fault.ended("it is waited for, up to `startTimeout`");
     task.ecs.stop();
     let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
     Seen(timeline).has_no(Event::Registered);
@@ -112,6 +116,7 @@ async fn a_token_that_nobody_knows_yet_is_told_from_one_without_the_right() {
             spec.env.insert("AGENT_TOKEN".to_owned(), tokens.agent);
         });
     let task = cluster.task(plan).await.expect("task");
+    let mut fault = Witness::of(Kind::Servers, "Consul does not know the service token yet");
     let began = tokio::time::Instant::now();
     loop {
         let ready = task.admin("/ready").await.unwrap_or_default();
@@ -129,10 +134,13 @@ async fn a_token_that_nobody_knows_yet_is_told_from_one_without_the_right() {
         assert!(began.elapsed() < LONG, "{ready}\n{}", task.last_lines(20));
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    fault.told("`/ready`: `Consul does not know the token`");
     let body = json!({ "SecretID": late, "Policies": [{ "Name": "service" }] });
     cluster.server_put("/v1/acl/token", body).await.expect("token");
+    fault.lifted();
     // An agent may keep in mind for a while that there was none.
     task.wait_event(Event::Registered, 2 * LONG).await.expect("registered");
+    fault.mended("it is tried again; the agent may remember for 30 s that there was none");
     let lines = task.last_lines(usize::MAX);
     let said = lines.lines().filter(|line| line.contains("does not know the token")).count();
     assert!(said <= 5, "said {said} times:\n{lines}");

@@ -9,6 +9,7 @@ use std::path::Path;
 use taskmesh::timeline::Event;
 use testbed::cluster::{Backend, Cluster, TaskPlan};
 use testbed::definitions::wrapped;
+use testbed::faults::{Kind, Witness};
 use testbed::parts;
 
 #[tokio::test]
@@ -209,6 +210,7 @@ async fn is_wiped(backend: Backend) {
     until_shown(&cluster, &name).await;
 
     // A disk that lost a write, and an agent that is killed.
+    let mut fault = Witness::of(Kind::Machine, "The agent's data is damaged");
     std::fs::write(&keyring, "gar\0bage").expect("keyring");
     kill_child(&task, "consul");
     task.wait_event(Event::RegistrationRepaired, LONG)
@@ -217,6 +219,8 @@ async fn is_wiped(backend: Backend) {
     assert!(wiped("Failed to configure keyring"), "{name}: {}", task.last_lines(60));
     assert!(good_keyring(&keyring), "{name}");
     until_shown(&cluster, &name).await;
+    fault.shows("log: `data folder wiped`, with the agent's own last words");
+    fault.mended("wiped before the next start; registered again under the same node ID");
     task.ecs.stop();
     task.wait_stopped(LONG).await.expect("stopped");
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use taskmesh::timeline::Event;
 use testbed::cluster::{Cluster, MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
+use testbed::faults::{Kind, Witness};
 use testbed::moto::Moto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Duration, Instant};
@@ -165,6 +166,9 @@ async fn without_the_permission_it_falls_back_and_says_what_to_allow() {
     }
     let all: Vec<_> = task.ecs.output("taskmesh").into_iter().map(|line| line.text).collect();
     assert!(!all.join("\n").contains(&secret), "the secret is in the log");
+    let mut fault = Witness::of(Kind::Ecs, "The task role may not read the task definition");
+    fault.shows("log and `taskmesh status`: what to allow, with AWS's own words");
+    fault.ended("every container that reports health is synced");
     stop(&task).await;
 }
 
@@ -195,8 +199,12 @@ async fn an_answer_that_comes_late_corrects_the_checks() {
     assert_eq!(before["chosenBy"], "task metadata", "{before}");
 
     let url = moto.url().strip_prefix("http://").expect("http").to_owned();
+    let mut fault = Witness::of(Kind::Ecs, "The ECS API is away at the start, and comes back");
+    fault.shows("`/v1/status`: who was synced by what, and why");
+    fault.lifted();
     let _open = hub.spawn(move || open_door(door, url));
     wait_checked(&cluster, &task, &["app"]).await;
+    fault.mended("nothing waits for it; the late answer corrects the checks");
     assert_eq!(chosen(&task).await["chosenBy"], "task definition");
     let timeline = task.timeline().await.expect("timeline");
     // That is no loss, and nothing to repair.

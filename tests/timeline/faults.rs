@@ -9,12 +9,14 @@ use taskmesh::timeline::Event;
 use testbed::cluster::TaskPlan;
 use testbed::definitions::wrapped;
 use testbed::ecs::Fault;
+use testbed::faults::{Kind, Witness};
 
 #[tokio::test]
 async fn a_consul_that_is_not_there_is_named_and_the_exit_code_is_1() {
     let Some(cluster) = cluster().await else { return };
     let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
         .config(json!({ "consul": { "binary": "/no/such/consul" } }));
+    let mut fault = Witness::of(Kind::Process, "The consul binary is not there");
     let task = cluster.task(plan).await.expect("task");
     let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
     let seen = Seen(timeline);
@@ -22,6 +24,8 @@ async fn a_consul_that_is_not_there_is_named_and_the_exit_code_is_1() {
     let lines = task.last_lines(100);
     assert!(lines.contains("/no/such/consul"), "{lines}");
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(1));
+    fault.told("exit code 1; the log names the path; cause `start-failed`");
+    fault.ended("it does not: waiting would hide it; ECS replaces the task");
 }
 
 #[tokio::test]
@@ -32,6 +36,7 @@ async fn an_envoy_that_is_not_executable_is_named_and_the_agent_leaves() {
     std::fs::write(&plain, "not a program").expect("file");
     let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
         .config(json!({ "envoy": { "binary": plain } }));
+    let mut fault = Witness::of(Kind::Process, "Envoy's binary cannot be executed");
     let task = cluster.task(plan).await.expect("task");
     let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
     let seen = Seen(timeline);
@@ -40,11 +45,15 @@ async fn an_envoy_that_is_not_executable_is_named_and_the_agent_leaves() {
     let lines = task.last_lines(100);
     assert!(lines.contains("plain-envoy"), "{lines}");
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(1));
+    fault.told("exit code 1; the log names the path; cause `start-failed`");
+    fault.ended("it does not: the agent leaves; ECS replaces the task");
 }
 
 #[tokio::test]
 async fn metadata_that_fails_in_every_way_is_named_and_waited_for() {
     let Some(cluster) = cluster().await else { return };
+    let mut longest = Duration::ZERO;
+    let mut row = Witness::of(Kind::Ecs, "The metadata fails at the start, in eight ways");
     for (number, (fault, words)) in [
         (Fault::NotFound, "404"),
         (Fault::TooManyRequests, "throttles"),
@@ -79,8 +88,12 @@ async fn metadata_that_fails_in_every_way_is_named_and_waited_for() {
         };
         assert!(reason.is_string());
         task.ecs.metadata().clear();
+        let lifted = tokio::time::Instant::now();
         task.wait_event(Event::Ready, LONG).await.expect("ready after the fault");
+        longest = longest.max(lifted.elapsed());
     }
+    row.shows("`/ready`: `task metadata`, with the status, the time-out or what cannot be read");
+    row.mended_after(longest, "it is asked again, with a jittered backoff of up to 250 ms");
 }
 
 #[tokio::test]
@@ -89,13 +102,17 @@ async fn an_envoy_that_dies_comes_back_on_the_same_ports() {
     let task =
         cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
     task.wait_event(Event::Offered, LONG).await.expect("offered");
+    let mut fault = Witness::of(Kind::Process, "Envoy is killed");
     kill_child(&task, "envoy");
+    task.wait_event(Event::ChildExited, LONG).await.expect("exited");
+    fault.told("timeline and log: `envoy: killed by SIGKILL`; `/ready` 503");
     task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
     let began = tokio::time::Instant::now();
     while task.admin("/ready").await.expect("ready")["ready"] != true {
         assert!(began.elapsed() < LONG, "{}", task.last_lines(40));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    fault.mended("started again after a jittered backoff, on the same ports");
     let seen = Seen(task.timeline().await.expect("timeline"));
     seen.cause(Event::ChildExited, "envoy: killed by SIGKILL");
     // 0.4 s on an idle machine, of which the backoff is 0.05 to 0.1.
@@ -118,6 +135,7 @@ async fn while_envoy_is_down_peers_are_told_at_once_and_again_when_it_listens() 
         proxies.is_empty() || proxies.iter().any(|(_, critical)| *critical)
     };
     assert!(!critical().await);
+    let mut fault = Witness::of(Kind::Process, "Envoy is down for seconds (backoff 3 to 6 s here)");
     kill_child(&task, "envoy");
     let exited = task.wait_event(Event::ChildExited, LONG).await.expect("exited");
     let began = tokio::time::Instant::now();
@@ -125,6 +143,7 @@ async fn while_envoy_is_down_peers_are_told_at_once_and_again_when_it_listens() 
         assert!(began.elapsed() < LONG, "{}", task.last_lines(40));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    fault.told("peers: the proxy is critical, `taskmesh: Envoy is down`; `/ready` 503");
     // Envoy is away for 3 s at the least: the word of it came from its death, not from its return.
     let seen = Seen(task.timeline().await.expect("timeline"));
     seen.has_no(Event::ChildRestarted);
@@ -136,11 +155,13 @@ async fn while_envoy_is_down_peers_are_told_at_once_and_again_when_it_listens() 
     assert_eq!(ready["ready"], false, "{ready:#}");
 
     let back = task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
+    fault.lifted();
     assert!(back.ms - exited.ms >= 3000.0);
     while critical().await {
         assert!(began.elapsed() < LONG, "{}", task.last_lines(40));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    fault.mended("from its restart: offered again as soon as its listener is open");
     task.ecs.stop();
     let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
@@ -152,13 +173,17 @@ async fn an_agent_that_dies_comes_back_and_is_registered_again() {
     let task =
         cluster.task(TaskPlan::new("api-1", "api", wrapped("api", &[]))).await.expect("task");
     task.wait_event(Event::Offered, LONG).await.expect("offered");
+    let mut fault = Witness::of(Kind::Process, "The Consul agent is killed");
     kill_child(&task, "consul");
+    task.wait_event(Event::ChildExited, LONG).await.expect("exited");
+    fault.told("timeline and log: `consul: killed by SIGKILL`; `/ready` 503");
     task.wait_event(Event::RegistrationRepaired, LONG).await.expect("repaired");
     let began = tokio::time::Instant::now();
     while !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical) {
         assert!(began.elapsed() < LONG, "not offered again: {}", task.last_lines(40));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    fault.mended("started again, for ever; registered again; Envoy serves on meanwhile");
     task.ecs.stop();
     let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
@@ -173,6 +198,7 @@ async fn an_envoy_that_keeps_dying_ends_the_task_with_code_3() {
         "envoy": { "binary": dying },
         "restart": { "budget": 2, "backoff": { "min": "20ms", "max": "100ms" } }
     }));
+    let mut fault = Witness::of(Kind::Process, "Envoy dies again and again (a budget of 2 here)");
     let task = cluster.task(plan).await.expect("task");
     let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
     let seen = Seen(timeline);
@@ -185,6 +211,8 @@ async fn an_envoy_that_keeps_dying_ends_the_task_with_code_3() {
     for words in ["envoy died 3 times", "exit code 7", "no such extension"] {
         assert!(last.contains(words), "{last}");
     }
+    fault.told("the very last log line: how often, how, and what it printed");
+    fault.ended("an orderly stop, exit code 3; ECS replaces the task");
 }
 
 #[tokio::test]
@@ -202,12 +230,14 @@ async fn a_supervisor_that_is_killed_leaves_no_child_behind() {
     for child in ["consul", "envoy"] {
         assert_eq!(named(child).map(|p| p.ppid), Some(supervisor.pid), "{child}");
     }
+    let fault = Witness::of(Kind::Process, "The supervisor is killed");
     sigkill(supervisor.pid);
     let began = tokio::time::Instant::now();
     while let Some(left) = named("consul").or_else(|| named("envoy")) {
         assert!(began.elapsed() < Duration::from_secs(10), "{left:?} is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    fault.mended("its children die with it; ECS replaces the task");
     // The shell may not have come to its next command yet; a container that ended never does.
     while named("sleep").is_none() {
         let left = container.processes();
@@ -226,8 +256,15 @@ async fn a_child_that_is_alive_but_stopped_is_killed_and_comes_back() {
         .config(json!({ "restart": { "unresponsiveAfter": "3s" } }));
     let task = cluster.task(plan).await.expect("task");
     task.wait_event(Event::Offered, LONG).await.expect("offered");
-    for (number, name) in ["envoy", "consul"].into_iter().enumerate() {
+    for (number, (name, title)) in [
+        ("envoy", "Envoy is alive and does not answer (limit 3 s here)"),
+        ("consul", "The agent is alive and does not answer (limit 3 s here)"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let stopped = task.child(name).expect("child").pid;
+        let mut fault = Witness::of(Kind::Process, title);
         signal(stopped, Signal::SIGSTOP);
         let began = tokio::time::Instant::now();
         let timeline = loop {
@@ -239,6 +276,7 @@ async fn a_child_that_is_alive_but_stopped_is_killed_and_comes_back() {
             assert!(began.elapsed() < LONG, "{name}: {}", task.last_lines(40));
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
+        fault.told("timeline: `killed by us: it was alive, but had not answered for N s`");
         let words: Vec<_> = timeline.events.iter().filter_map(|r| r.cause.as_deref()).collect();
         let killed = format!("{name}: killed by us: it was alive, but had not answered for ");
         assert!(words.iter().any(|words| words.starts_with(&killed)), "{words:#?}");
@@ -249,6 +287,7 @@ async fn a_child_that_is_alive_but_stopped_is_killed_and_comes_back() {
             assert!(began.elapsed() < LONG, "{name}: {}", task.last_lines(40));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        fault.mended("killed after `restart.unresponsiveAfter`, and started again");
     }
     // The one that answers was left alone.
     let timeline = task.timeline().await.expect("timeline");

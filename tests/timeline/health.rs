@@ -9,6 +9,7 @@ use taskmesh::timeline::Event;
 use testbed::cluster::{Backend, Cluster, MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
 use testbed::ecs::Fault;
+use testbed::faults::{Kind, Witness};
 use tokio::time::Instant;
 
 /// A container is healthy while this file is there.
@@ -186,6 +187,7 @@ async fn a_metadata_outage_keeps_a_check_for_stale_after_and_then_says_why_it_is
     task.wait_event(Event::Offered, LONG).await.expect("offered");
     wait_check(&cluster, &task, "passing").await;
 
+    let mut fault = Witness::of(Kind::Ecs, "The metadata is away for long (staleAfter 12 s here)");
     task.ecs.metadata().set(Fault::Refused);
     let began = Instant::now();
     let words = "the task metadata could not be read for healthSync.staleAfter (12s)";
@@ -193,9 +195,12 @@ async fn a_metadata_outage_keeps_a_check_for_stale_after_and_then_says_why_it_is
     // The last read may have been a moment before; without refreshes it would have been over after the TTL.
     assert!(began.elapsed() > stale_after - Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(stale_after - Duration::from_secs(2) > ttl);
+    fault.told("the checks are critical, and their output says why");
 
     task.ecs.metadata().clear();
+    fault.lifted();
     wait_check(&cluster, &task, "passing").await;
+    fault.mended("by the next read");
     task.ecs.stop();
     task.wait_stopped(LONG).await.expect("stopped");
 }
@@ -211,13 +216,17 @@ async fn a_supervisor_that_hangs_is_critical_after_the_ttl_and_comes_back() {
     wait_check(&cluster, &task, "passing").await;
 
     let supervisor = task.ecs.container("taskmesh").expect("taskmesh");
+    let mut fault = Witness::of(Kind::Process, "The supervisor hangs (ttl 3 s here)");
     assert!(supervisor.signal(Signal::SIGSTOP));
     // Its agent runs on.
     wait_output(&cluster, &task, "app", "critical", "TTL expired").await;
     assert!(cluster.offered("api").await.expect("server").iter().all(|(_, critical)| *critical));
+    fault.told("peers: the app's check is critical, `TTL expired`");
 
     assert!(supervisor.signal(Signal::SIGCONT));
+    fault.lifted();
     wait_check(&cluster, &task, "passing").await;
+    fault.mended("by its next refresh; children are not blamed for its own pause");
     task.ecs.stop();
     let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
@@ -231,6 +240,7 @@ async fn the_instance_of_a_supervisor_that_is_killed_is_no_longer_offered() {
     task.wait_event(Event::Offered, LONG).await.expect("offered");
     wait_check(&cluster, &task, "passing").await;
 
+    let mut fault = Witness::of(Kind::Process, "The supervisor is killed: what peers see");
     assert!(task.ecs.container("taskmesh").expect("taskmesh").signal(Signal::SIGKILL));
     // The agent dies with it: the servers hear of that by gossip.
     let began = Instant::now();
@@ -238,6 +248,8 @@ async fn the_instance_of_a_supervisor_that_is_killed_is_no_longer_offered() {
         assert!(began.elapsed() < LONG, "still offered");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    fault.told("peers: the node is critical; its agent died too, which gossip tells");
+    fault.ended("ECS replaces the task");
     tokio::time::timeout(LONG, task.ecs.wait_stopped()).await.expect("stopped");
 }
 

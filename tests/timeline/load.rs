@@ -13,6 +13,7 @@ use taskmesh::timeline::Event::{AllExited, Offered, StopNoticed};
 use testbed::cluster::{MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
 use testbed::ecs::Fault;
+use testbed::faults::{Kind, Witness};
 use tokio::time::Instant;
 
 /// What a supervisor may have in memory at the most, in KiB: a debug build with everything below at once needs a third.
@@ -34,6 +35,7 @@ async fn a_task_of_200_containers_in_bodies_of_1_mb_is_read_and_synced() {
         .config(json!({ "lifecycle": { "appContainers": ["app"] } }))
         .platform(|spec| spec.pull_time = Duration::from_millis(300));
     let task = cluster.task(plan).await.expect("task");
+    let mut fault = Witness::of(Kind::Machine, "200 containers, in bodies of 1 MB, twice a second");
     // Twice a second, and a TTL check for each container.
     task.ecs.metadata().set(Fault::Crowd(200));
     task.wait_event(Offered, 2 * LONG).await.expect("offered");
@@ -41,6 +43,8 @@ async fn a_task_of_200_containers_in_bodies_of_1_mb_is_read_and_synced() {
     let synced = status["healthSync"]["containers"].as_array().map_or(0, Vec::len);
     assert_eq!(synced, 200, "{}", status["healthSync"]);
     ends_in_order(&task).await;
+    fault.shows("all are synced");
+    fault.ended("start and stop in order, below 64 MiB in a debug build");
 }
 
 #[tokio::test]
@@ -51,9 +55,11 @@ async fn a_task_of_200_upstreams_starts_and_stops_in_order() {
         .collect();
     let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
         .config(json!({ "proxy": { "upstreams": upstreams } }));
+    let fault = Witness::of(Kind::Machine, "200 upstreams");
     let task = cluster.task(plan).await.expect("task");
     task.wait_event(Offered, 2 * LONG).await.expect("offered");
     ends_in_order(&task).await;
+    fault.ended("start and stop in order, below 64 MiB in a debug build");
 }
 
 /// The order is ours; how long an agent takes with so much is its own affair.
@@ -97,6 +103,7 @@ async fn sixty_four_scrapers_hold_up_neither_the_ttls_nor_the_stop() {
         .config(json!({ "healthSync": { "containers": ["app"], "ttl": "3s" } }))
         .platform(|spec| spec.time_scale = 20.0);
     let task = serving(&cluster, plan).await;
+    let fault = Witness::of(Kind::Machine, "64 clients ask the admin API as fast as they can");
     let over = Arc::new(AtomicBool::new(false));
     let answers = scrape(&task, 64, over.clone()).await;
     // Longer than the TTL: a refresh that is held up shows as critical.
@@ -116,6 +123,7 @@ async fn sixty_four_scrapers_hold_up_neither_the_ttls_nor_the_stop() {
     over.store(true, Relaxed);
     assert_full_stop(&seen);
     assert_ended(&result, &[("taskmesh", 0), ("app", 0)], &seen);
+    fault.ended("no TTL runs out, and a stop is in order");
 }
 
 /// Lines that the noisy Envoy prints, in portions of a second's twentieth.
@@ -141,6 +149,7 @@ async fn an_envoy_that_floods_the_log_blocks_nothing_and_every_line_is_counted()
     let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
         .config(json!({ "envoy": { "binary": binary } }))
         .platform(|spec| spec.time_scale = 10.0);
+    let mut fault = Witness::of(Kind::Machine, "Envoy prints 50,000 lines a second");
     // It starts, is ready and offered in the middle of the flood.
     let task = serving(&cluster, plan).await;
     let began = Instant::now();
@@ -166,5 +175,7 @@ async fn an_envoy_that_floods_the_log_blocks_nothing_and_every_line_is_counted()
     // Among what was dropped may be lines that Envoy and the agent said besides.
     let all = PORTIONS * PORTION;
     assert!((all..all + 2000).contains(&(kept + dropped)), "{kept} kept, {dropped} dropped");
+    fault.shows("log: `log lines dropped`, with how many, of each child");
+    fault.ended("neither Envoy nor the timeline is held up");
     Seen(task.timeline().await.expect("timeline")).at(Offered);
 }

@@ -1,7 +1,7 @@
 //! What a task needs is away for a while: it says so, stops nothing, floods nothing, and is whole again afterwards.
 
 use crate::faults::kill_child;
-use crate::support::{LONG, assert_stopped, cluster, code, serving, stopped};
+use crate::support::{LONG, Seen, assert_stopped, cluster, code, serving, stopped};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use taskmesh::timeline::Event;
 use testbed::cluster::{MeshTask, TaskPlan, get_until};
 use testbed::definitions::wrapped;
 use testbed::ecs::Fault;
+use testbed::faults::{Kind, Witness};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -58,11 +59,15 @@ async fn envoy_is_back_at_the_agent_soon_after_its_restart() {
         all.iter().any(|stat| stat["value"] == 1)
     };
     assert!(connected().await);
+    let mut fault = Witness::of(Kind::Process, "Envoy loses the agent (backoff 1 to 2 s here)");
     kill_child(&task, "consul");
     until("disconnected", &task, async || (!connected().await).then_some(())).await;
+    fault.told("Envoy: `control_plane.connected_state` is 0; it serves on");
     task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
+    fault.lifted();
     let began = Instant::now();
     until("connected", &task, async || connected().await.then_some(())).await;
+    fault.mended("from the restart: Envoy tries every second at the latest");
     // 1 s at the most between two tries of Envoy, beside the agent's own start. Without the retry policy of the
     // bootstrap it is 8 to 15 s.
     assert!(began.elapsed() < Duration::from_secs(5), "connected after {:?}", began.elapsed());
@@ -82,9 +87,11 @@ async fn servers_that_hang_are_named_and_nothing_stops_until_they_answer_again()
         }))
         .platform(|spec| spec.time_scale = 20.0);
     let task = serving(&cluster, plan).await;
+    let mut fault = Witness::of(Kind::Servers, "The servers hang");
     assert!(cluster.server().signal(Signal::SIGSTOP));
     let said = until("named", &task, async || problem(&task, "consul servers").await).await;
     assert!(said["why"].as_str().expect("why").contains("no server answers"), "{said:#}");
+    fault.told("`/v1/status`: `consul servers: no server answers`; `/ready` stays 200");
     // Longer than the TTL, and than a child may be silent: neither the agent nor Envoy is blamed for the servers.
     let named = Instant::now();
     let id = format!("api-{}-app-consul-ecs", task.ecs.id());
@@ -100,8 +107,10 @@ async fn servers_that_hang_are_named_and_nothing_stops_until_they_answer_again()
     assert_eq!(warned, 1, "said once: {}", task.last_lines(40));
 
     assert!(cluster.server().signal(Signal::SIGCONT));
+    fault.lifted();
     until("over", &task, async || problem(&task, "consul servers").await.is_none().then_some(()))
         .await;
+    fault.mended("by itself: TTLs are refreshed and traffic flows all the time");
     until_ready(&task).await;
     task.ecs.stop();
     let (result, _) = stopped(&task).await;
@@ -115,6 +124,7 @@ async fn an_agent_that_cannot_tell_hanging_servers_of_a_change_is_not_taken_for_
         .config(json!({ "restart": { "unresponsiveAfter": "2s" } }));
     let task = serving(&cluster, plan).await;
     let agent = task.child("consul").expect("an agent").pid;
+    let mut fault = Witness::of(Kind::Servers, "The servers hang, and a change cannot be told");
     assert!(cluster.server().signal(Signal::SIGSTOP));
     // From now on a real agent answers nothing that is about its own services: it holds them locked. So may this.
     let change = json!({ "Name": "mem", "TTL": "10m" });
@@ -126,7 +136,10 @@ async fn an_agent_that_cannot_tell_hanging_servers_of_a_change_is_not_taken_for_
     }
     assert_eq!(task.child("consul").expect("an agent").pid, agent);
     assert!(cluster.server().signal(Signal::SIGCONT));
+    fault.lifted();
     until_ready(&task).await;
+    fault.shows("the agent's own answers may hang; it is not taken for dead");
+    fault.mended("by itself");
     let timeline = task.timeline().await.expect("timeline");
     assert!(timeline.find(Event::ChildExited).is_none(), "{timeline:#?}");
 }
@@ -159,6 +172,8 @@ async fn a_port_of_a_child_that_is_taken_is_named_and_waited_for() {
         ("admin", "envoy live", |task| task.ports.envoy_admin),
     ];
     for (name, latch, port) in ports {
+        let title = format!("A port of a child is taken ({name} of {latch})");
+        let mut fault = Witness::of(Kind::Machine, &title);
         let (task, taken) = with_a_port_taken(&cluster, &format!("api-{name}"), port).await;
         until(name, &task, async || {
             let ready = task.admin("/ready").await.ok()?;
@@ -168,19 +183,51 @@ async fn a_port_of_a_child_that_is_taken_is_named_and_waited_for() {
             reason.contains("address already in use").then_some(())
         })
         .await;
+        fault.told("`/ready`: the child's last line, `address already in use`");
         drop(taken);
+        fault.lifted();
         task.wait_event(Event::Ready, LONG).await.expect("ready once the port is free");
+        fault.mended("the child is started again and again");
     }
+}
+
+#[tokio::test]
+async fn a_public_listener_whose_port_is_taken_is_named_and_opens_once_it_is_free() {
+    let Some(cluster) = cluster().await else { return };
+    let (task, taken) = with_a_port_taken(&cluster, "api-1", |task| task.ports.public).await;
+    // Somebody accepts there; it is not Envoy, so nothing is ready.
+    let mut fault = Witness::of(Kind::Machine, "The port of the public listener is taken");
+    until("named", &task, async || {
+        let ready = task.admin("/ready").await.ok()?;
+        let pending = ready["pending"].as_array()?.clone();
+        let held = pending.iter().find(|pending| pending["latch"] == "envoy listeners")?;
+        held["reason"].as_str()?.contains("another process listens on port").then_some(())
+    })
+    .await;
+    fault.told("`/ready`: `another process listens on port 20000, ..`");
+    drop(taken);
+    fault.lifted();
+    // Envoy does not try again by itself.
+    task.wait_event(Event::Ready, LONG).await.expect("ready once the port is free");
+    fault.mended("Envoy is replaced: it does not try again by itself");
+    let seen = Seen(task.timeline().await.expect("timeline"));
+    seen.cause(
+        Event::ChildExited,
+        "envoy: killed by us: another process had its public listener's port, and has let go of it",
+    );
 }
 
 #[tokio::test]
 async fn our_own_port_that_is_taken_ends_the_start_with_words() {
     let Some(cluster) = cluster().await else { return };
+    let mut fault = Witness::of(Kind::Machine, "Our own admin port is taken");
     let (task, _taken) = with_a_port_taken(&cluster, "api-1", |task| task.ports.admin).await;
     let result = tokio::time::timeout(LONG, task.ecs.wait_stopped()).await.expect("stopped");
     assert_eq!(code(&result, "taskmesh"), Some(1));
     let lines = task.last_lines(5);
     assert!(lines.contains(&task.ports.admin.to_string()), "{lines}");
+    fault.told("exit code 1; the last log line names the port");
+    fault.ended("it does not: nobody could ask it; ECS replaces the task");
 }
 
 #[tokio::test]
@@ -189,11 +236,14 @@ async fn a_private_folder_that_cannot_be_made_ends_the_start_with_words() {
     // Nobody, root neither, can make a folder there: as on a read-only file system.
     let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
         .config(json!({ "envoy": { "configDir": "/proc/taskmesh-private" } }));
+    let mut fault = Witness::of(Kind::Machine, "The private folder cannot be made");
     let task = cluster.task(plan).await.expect("task");
     let result = tokio::time::timeout(LONG, task.ecs.wait_stopped()).await.expect("stopped");
     assert_eq!(code(&result, "taskmesh"), Some(1));
     let lines = task.last_lines(5);
     assert!(lines.contains("/proc/taskmesh-private"), "{lines}");
+    fault.told("exit code 1; the last log line names the folder and the reason");
+    fault.ended("it does not: such a mount is a mistake; ECS replaces the task");
 }
 
 #[tokio::test]
@@ -201,25 +251,27 @@ async fn metadata_that_fails_while_a_task_runs_is_named_said_once_and_stops_noth
     let Some(cluster) = cluster().await else { return };
     let task = serving(&cluster, TaskPlan::new("api-1", "api", wrapped("api", &[]))).await;
     let lines = |words: &str| task.last_lines(usize::MAX).matches(words).count();
-    for (number, (fault, words)) in [
-        (Fault::NotFound, "404"),
-        (Fault::TooManyRequests, "throttles"),
-        (Fault::ServerError, "500"),
-        (Fault::NotJson, "cannot read"),
-        (Fault::Truncated, "no answer"),
-        (Fault::Hang, "within 2s"),
-        (Fault::Huge(8 << 20), "longer than"),
-        (Fault::Refused, "no answer"),
+    for (number, (fault, title, words)) in [
+        (Fault::NotFound, "is not found", "404"),
+        (Fault::TooManyRequests, "is throttled (429, a text body)", "throttles"),
+        (Fault::ServerError, "fails with 500", "500"),
+        (Fault::NotJson, "is garbage", "cannot read"),
+        (Fault::Truncated, "is cut off", "no answer"),
+        (Fault::Hang, "does not answer", "within 2s"),
+        (Fault::Huge(8 << 20), "is 8 MiB long", "longer than"),
+        (Fault::Refused, "refuses connections", "no answer"),
     ]
     .into_iter()
     .enumerate()
     {
+        let mut row = Witness::of(Kind::Ecs, &format!("The metadata {title}"));
         task.ecs.metadata().set(fault);
         let said = until(words, &task, async || {
             let said = problem(&task, "task metadata").await?;
             said["why"].as_str()?.contains(words).then_some(said)
         })
         .await;
+        row.told(&format!("`/v1/status`: `task metadata`, `.. {words} ..`; one log line"));
         // The next reads fail as well, and change neither the words nor the time since when.
         let seconds = |said: &Value| said["forSeconds"].as_f64();
         until("it lasts", &task, async || {
@@ -228,10 +280,12 @@ async fn metadata_that_fails_while_a_task_runs_is_named_said_once_and_stops_noth
         })
         .await;
         task.ecs.metadata().clear();
+        row.lifted();
         until("over", &task, async || {
             problem(&task, "task metadata").await.is_none().then_some(())
         })
         .await;
+        row.mended("the last health counts for `healthSync.staleAfter`; then by itself");
         assert_eq!(lines("task metadata cannot be read"), number + 1, "{words}");
         assert_eq!(lines("task metadata can be read again"), number + 1, "{words}");
     }
@@ -264,6 +318,7 @@ async fn an_output_that_nobody_reads_holds_up_no_ttl_and_no_stop() {
         }))
         .platform(|spec| spec.time_scale = 20.0);
     let task = serving(&cluster, plan).await;
+    let mut fault = Witness::of(Kind::Machine, "Nobody reads our output");
     let id = format!("api-{}-app-consul-ecs", task.ecs.id());
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(7) {
@@ -279,4 +334,6 @@ async fn an_output_that_nobody_reads_holds_up_no_ttl_and_no_stop() {
     let mut held = Vec::new();
     tokio::time::timeout(LONG, unread.read_to_end(&mut held)).await.expect("end").expect("read");
     assert!((50_000..=70_000).contains(&held.len()), "{} bytes", held.len());
+    fault.shows("TTLs are refreshed, a stop is in order; what is dropped is counted");
+    fault.ended("nothing waits for the log");
 }

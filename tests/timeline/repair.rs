@@ -7,6 +7,7 @@ use std::time::Duration;
 use taskmesh::timeline::Event;
 use testbed::cluster::{Backend, Cluster, MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
+use testbed::faults::{Kind, Witness};
 use tokio::time::Instant;
 
 /// Within which a lost instance is back.
@@ -19,14 +20,14 @@ async fn repairs(task: &MeshTask) -> usize {
     timeline.events.iter().filter(|r| r.event == Event::RegistrationRepaired).count()
 }
 
-/// Waits for one more repair and for what `whole` wants, tells how long it took since `lost`, and fails past [`BACK`].
+/// Waits for one more repair and for what `whole` wants, and fails past [`BACK`].
 async fn back<F: Future<Output = bool>>(
     what: &str,
     task: &MeshTask,
     before: usize,
-    lost: Instant,
     whole: impl Fn() -> F,
 ) {
+    let lost = Instant::now();
     loop {
         let now = repairs(task).await;
         assert!(now <= before + 1, "{what}: repaired {} times", now - before);
@@ -36,7 +37,17 @@ async fn back<F: Future<Output = bool>>(
         assert!(lost.elapsed() < BACK, "{what}: not back: {}", task.last_lines(40));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    println!("{what}: back after {:.2} s", lost.elapsed().as_secs_f64());
+}
+
+/// A loss at the agent, as the table has it.
+fn loss(what: &str) -> Witness {
+    Witness::of(Kind::Registration, what)
+}
+
+/// It is mended, as all of them are.
+fn repaired(mut loss: Witness) {
+    loss.shows("timeline and log: `registration-repaired`, with what was lost");
+    loss.mended("registered again as it was; written once");
 }
 
 async fn offered(cluster: &Cluster) -> bool {
@@ -111,21 +122,23 @@ async fn each_loss_at_a_living_agent_is_mended_and_the_instance_offered_again() 
     let id = format!("api-{}", task.ecs.id());
     let proxy = format!("{id}-sidecar-proxy");
     quiet(&cluster, &task).await;
-    for call in [
-        format!("service/deregister/{id}"),
-        format!("service/deregister/{proxy}"),
-        format!("check/deregister/{proxy}-listener"),
-        format!("check/deregister/{proxy}-alias"),
-        format!("check/deregister/{id}-app-consul-ecs"),
+    for (what, call) in [
+        ("The service is deregistered by mistake", format!("service/deregister/{id}")),
+        ("Its proxy is deregistered by mistake", format!("service/deregister/{proxy}")),
+        ("The listener's check is deregistered", format!("check/deregister/{proxy}-listener")),
+        ("The proxy's alias check is deregistered", format!("check/deregister/{proxy}-alias")),
+        ("A synced check is deregistered", format!("check/deregister/{id}-app-consul-ecs")),
     ] {
         let before = repairs(&task).await;
+        let lost = loss(what);
         task.agent_put(&format!("/v1/agent/{call}")).await.expect("agent");
-        back(&call, &task, before, Instant::now(), async || offered(&cluster).await).await;
+        back(&call, &task, before, async || offered(&cluster).await).await;
+        repaired(lost);
     }
     for (what, service, field) in [
-        ("a foreign registration with another port", &id, "Port"),
-        ("a foreign registration with other tags", &id, "Tags"),
-        ("a foreign registration of the proxy", &proxy, "Meta"),
+        ("Somebody registers over the service, another port", &id, "Port"),
+        ("Somebody registers over the service, other tags", &id, "Tags"),
+        ("Somebody registers over the proxy", &proxy, "Meta"),
     ] {
         let before = repairs(&task).await;
         let path = format!("/v1/agent/service/{service}");
@@ -138,14 +151,15 @@ async fn each_loss_at_a_living_agent_is_mended_and_the_instance_offered_again() 
             };
         })
         .await;
-        let lost = Instant::now();
-        back(what, &task, before, lost, async || {
+        let lost = loss(what);
+        back(what, &task, before, async || {
             let now = task.agent_get(&path).await.expect("service");
             now[field] == ours[field]
                 && now["Proxy"]["Config"] == ours["Proxy"]["Config"]
                 && offered(&cluster).await
         })
         .await;
+        repaired(lost);
     }
     quiet(&cluster, &task).await;
 
@@ -174,16 +188,20 @@ async fn native_checks_that_the_agent_named_are_missed_too() {
     }
     task.wait_event(Event::Offered, LONG).await.expect("offered");
     let id = format!("api-{}", task.ecs.id());
-    for check in [format!("service:{id}:1"), "mine".to_owned()] {
+    for (what, check) in [
+        ("A native check is deregistered", "mine".to_owned()),
+        ("A native check that the agent named is deregistered", format!("service:{id}:1")),
+    ] {
         let before = repairs(&task).await;
         task.agent_put(&format!("/v1/agent/check/deregister/{check}")).await.expect("agent");
-        let lost = Instant::now();
-        back(&format!("check/deregister/{check}"), &task, before, lost, async || {
+        let lost = loss(what);
+        back(&format!("check/deregister/{check}"), &task, before, async || {
             let checks = task.agent_get("/v1/agent/checks").await.expect("checks");
             checks.get(&check).is_some_and(|check| check["Status"] == "passing")
                 && offered(&cluster).await
         })
         .await;
+        repaired(lost);
     }
 }
 
@@ -196,13 +214,18 @@ async fn an_agent_that_is_killed_comes_back_with_its_data_and_without() {
         .config(json!({ "consul": { "dataDir": dir } }));
     let task = cluster.task(plan).await.expect("task");
     task.wait_event(Event::Offered, LONG).await.expect("offered");
-    for (what, wiped) in [("agent killed", false), ("agent killed, its data wiped", true)] {
+    for (what, wiped) in [
+        ("The agent is killed and has its data", false),
+        ("The agent is killed and its data is gone", true),
+    ] {
         let before = repairs(&task).await;
+        let lost = loss(what);
         if wiped {
             std::fs::rename(&dir, data.path().join("gone")).expect("data folder");
         }
         kill_child(&task, "consul");
-        back(what, &task, before, Instant::now(), async || offered(&cluster).await).await;
+        back(what, &task, before, async || offered(&cluster).await).await;
+        repaired(lost);
     }
     let seen = Seen(task.timeline().await.expect("timeline"));
     seen.cause(Event::RegistrationRepaired, "agent restarted");
@@ -248,8 +271,7 @@ async fn on_consul_1_8_7_losses_are_mended_and_quiet_is_quiet() {
     ] {
         let before = repairs(&task).await;
         task.agent_put(&format!("/v1/agent/{call}")).await.expect("agent");
-        let lost = Instant::now();
-        back(&format!("1.8.7: {call}"), &task, before, lost, async || {
+        back(&format!("1.8.7: {call}"), &task, before, async || {
             // Held as it was: two services, and critical.
             let proxies = cluster.offered("api").await.expect("server");
             proxies.len() == 1 && proxies.iter().all(|(_, critical)| *critical)
@@ -258,8 +280,7 @@ async fn on_consul_1_8_7_losses_are_mended_and_quiet_is_quiet() {
     }
     let before = repairs(&task).await;
     register_over(&task, &id, |body| body["Port"] = json!(1)).await;
-    let lost = Instant::now();
-    back("1.8.7: a foreign registration", &task, before, lost, async || {
+    back("1.8.7: a foreign registration", &task, before, async || {
         let path = format!("/v1/agent/service/{id}");
         task.agent_get(&path).await.expect("service")["Port"] == task.ports.app
     })

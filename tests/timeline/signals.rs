@@ -12,6 +12,7 @@ use taskmesh::timeline::Event::{self, *};
 use testbed::cluster::{Cluster, MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
 use testbed::ecs::StopOrder;
+use testbed::faults::{Kind, Witness};
 use testbed::net::{Proc, listeners};
 use testbed::seen::Seen;
 use tokio::time::Instant;
@@ -181,6 +182,7 @@ async fn pid_1_reaps_strangers_and_still_learns_how_its_children_ended() {
     let binary = script(dir.path(), "envoy-with-orphans", &body);
     let plan = plan("api-1").config(json!({ "envoy": { "binary": binary } }));
     let task = serving(&cluster, plan).await;
+    let mut fault = Witness::of(Kind::Process, "Orphans end beside Envoy");
     crate::faults::kill_child(&task, "envoy");
     task.wait_event(ChildRestarted, LONG).await.expect("restarted");
     let seen = Seen(task.timeline().await.expect("timeline"));
@@ -198,6 +200,8 @@ async fn pid_1_reaps_strangers_and_still_learns_how_its_children_ended() {
         assert!(began.elapsed() < LONG, "{strangers:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    fault.shows("no zombie; Envoy's own exit is told");
+    fault.ended("orphans are reaped as they end, as PID 1 has to");
     task.ecs.stop();
     let (result, seen) = stopped(&task).await;
     assert_ended(&result, &[("taskmesh", 0), ("app", 0)], &seen);
