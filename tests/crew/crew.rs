@@ -3,18 +3,17 @@
 //! It knows no clock and no queue: whoever drives it (`world` on a virtual clock, `paused` on tokio's) keeps [`Due`]s
 //! and delivers them when their time has come.
 
+use super::children::{Proc, killed};
 use super::fault::Fault;
 use super::mesh::{Job, Mesh};
 use super::script::{Change, Script, ms};
+use super::task::AppState;
 use std::sync::Arc;
 use std::time::Duration;
 use taskmesh::admin::{Gate, Request};
-use taskmesh::ecs::{Container, Health, HealthStatus, Status, Task};
-use taskmesh::process::{ChildExit, Signal};
-use taskmesh::supervisor::{Effect, Ending, Event, Role, Source, TaskSeen};
+use taskmesh::process::ChildExit;
+use taskmesh::supervisor::{Effect, Ending, Event, Role, Source};
 
-pub(crate) const ARN: &str =
-    "arn:aws:ecs:eu-west-1:123456789012:task/mesh/158d1c8083dd49d6b527399fd6414f5c";
 /// Between two reads of the metadata once a stop is noticed.
 const CLOSE: u64 = 100;
 
@@ -54,29 +53,10 @@ pub(crate) struct Due {
     pub(crate) what: What,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Process {
-    Waits,
-    Runs,
-    Ended,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct AppState {
-    pub(crate) process: Process,
-    /// It got its TERM from ECS; a wrapper keeps it until the release.
-    told: bool,
-    pub(crate) ending: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Proc {
-    pub(crate) life: u32,
-    pub(crate) alive: bool,
-    /// It is to die so often, so long after each of its starts.
-    pub(crate) doomed: (u32, u64),
-    /// Until then it cannot be spawned.
-    pub(crate) no_spawn_until: Duration,
+impl Due {
+    pub(crate) fn fact(at: Duration, event: Event) -> Self {
+        Self { at, what: What::Fact(event, None) }
+    }
 }
 
 /// See the module's text.
@@ -86,8 +66,8 @@ pub(crate) struct Crew {
     /// Answers by what is there, and not by the script.
     pub(crate) mesh: Option<Mesh>,
     pub(crate) apps: Vec<AppState>,
-    agent: Proc,
-    envoy: Proc,
+    pub(super) agent: Proc,
+    pub(super) envoy: Proc,
     pub(crate) desired_stopped: bool,
     closely: bool,
     poll: u32,
@@ -95,7 +75,7 @@ pub(crate) struct Crew {
     /// When the last write of the registration that is on its way comes back.
     writing_until: Duration,
     /// The app's port is being tried.
-    probing: bool,
+    pub(super) probing: bool,
     /// The metadata does not answer, or slowly.
     pub(crate) metadata_away_until: Duration,
     pub(crate) metadata_slow: (Duration, u64),
@@ -107,9 +87,8 @@ pub(crate) struct Crew {
 
 impl Crew {
     pub(crate) fn new(script: Script) -> Self {
-        let app = AppState { process: Process::Waits, told: false, ending: false };
         Self {
-            apps: vec![app; script.apps.len()],
+            apps: vec![AppState::default(); script.apps.len()],
             script,
             mesh: None,
             agent: Proc::default(),
@@ -133,26 +112,12 @@ impl Crew {
         for (i, app) in self.script.apps.iter().enumerate() {
             if app.wrapped {
                 let attached = Request::AppAttached { container: app.name.to_owned(), pid: 7 };
-                out.push(fact(ms(10), Event::Admin(attached)));
+                out.push(Due::fact(ms(10), Event::Admin(attached)));
             } else if !app.waits_for_ready {
                 out.push(Due { at: ms(app.starts), what: What::AppBegins(i) });
             }
         }
         out
-    }
-
-    pub(crate) fn proc(&self, role: Role) -> Proc {
-        match role {
-            Role::Agent => self.agent,
-            Role::Envoy => self.envoy,
-        }
-    }
-
-    pub(crate) fn proc_mut(&mut self, role: Role) -> &mut Proc {
-        match role {
-            Role::Agent => &mut self.agent,
-            Role::Envoy => &mut self.envoy,
-        }
     }
 
     /// Begins what an effect asks for.
@@ -164,7 +129,7 @@ impl Crew {
         }
         let s = &self.script;
         let after = |time: Option<u64>, event: Event| {
-            time.map(|t| fact(now + ms(t), event)).into_iter().collect::<Vec<_>>()
+            time.map(|t| Due::fact(now + ms(t), event)).into_iter().collect::<Vec<_>>()
         };
         match effect {
             Effect::WatchTask | Effect::ReadTaskNow => self.ask(now),
@@ -210,7 +175,7 @@ impl Crew {
                 // What is on its way is waited for.
                 if let Some(quiet) = quiet {
                     let at = (now + ms(quiet)).max(self.writing_until + ms(1));
-                    out.push(fact(at, Event::Quiet(Source::Registration)));
+                    out.push(Due::fact(at, Event::Quiet(Source::Registration)));
                 }
                 out.extend(self.ask(now));
                 out
@@ -232,64 +197,6 @@ impl Crew {
     fn ask(&mut self, now: Duration) -> Vec<Due> {
         self.poll += 1;
         vec![Due { at: now, what: What::Ask(self.poll) }]
-    }
-
-    /// The app's port accepts a while after its process began.
-    fn probe(&mut self, now: Duration) -> Vec<Due> {
-        let first = self.apps.first().map(|app| app.process);
-        if !self.probing || first == Some(Process::Waits) {
-            return Vec::new();
-        }
-        self.probing = false;
-        let accepts = self.script.app_accepts.filter(|_| first.is_some());
-        accepts.map(|t| fact(now + ms(t), Event::AppAccepts)).into_iter().collect()
-    }
-
-    fn start(&mut self, now: Duration, role: Role) -> Vec<Due> {
-        let s = &self.script;
-        let Some(spawn) = s.spawn.map(ms) else { return Vec::new() };
-        let no_spawn = (now < self.proc(role).no_spawn_until).then_some((role, false));
-        if let Some((failing, fatal)) = s.spawn_fails.or(no_spawn)
-            && failing == role
-        {
-            let exit = Ending::SpawnFailed { why: format!("{}: no such file", role.name()), fatal };
-            return vec![fact(now + spawn, Event::ChildExited { role, exit, said: Vec::new() })];
-        }
-        let times = match role {
-            Role::Agent => [(s.answers, Event::AgentAnswers), (s.joins, Event::AgentJoined)],
-            Role::Envoy => [(s.live, Event::EnvoyLive), (s.listens, Event::ListenerOpen)],
-        };
-        let proc = self.proc_mut(role);
-        proc.life += 1;
-        proc.alive = true;
-        let life = Some((role, proc.life));
-        let pid = 100 * (1 + role as i32) + i32::try_from(proc.life).unwrap();
-        let (left, after) = &mut proc.doomed;
-        let dies = (*left > 0).then_some(*after);
-        *left = left.saturating_sub(1);
-        // Scripted worlds may have the news of a start after that of the end; a process that lives is told of first.
-        let born = Event::ChildStarted { role, pid };
-        let born_of = life.filter(|_| self.mesh.is_some());
-        let mut out = vec![Due { at: now + spawn, what: What::Fact(born, born_of) }];
-        if let Some(mesh) = &mut self.mesh
-            && role == Role::Agent
-        {
-            out.extend(mesh.agent_starts(now));
-        }
-        out.extend(self.end(now + spawn, role, dies, ChildExit::Code(1)));
-        for (time, event) in times {
-            if let Some(time) = time {
-                out.push(Due { at: now + spawn + ms(time), what: What::Fact(event, life) });
-            }
-        }
-        out
-    }
-
-    fn end(&mut self, now: Duration, role: Role, time: Option<u64>, exit: ChildExit) -> Vec<Due> {
-        let life = self.proc(role).life;
-        time.map(|t| Due { at: now + ms(t), what: What::Ends(role, life, exit) })
-            .into_iter()
-            .collect()
     }
 
     /// Its time has come: what the machine gets to know of it, and what follows.
@@ -369,139 +276,4 @@ impl Crew {
     pub(crate) fn settle(&mut self, now: Duration) -> Vec<Due> {
         self.mesh.as_mut().map(|mesh| mesh.settle(now)).unwrap_or_default()
     }
-
-    fn read_takes(&self, now: Duration) -> Duration {
-        let (until, slow) = self.metadata_slow;
-        let slow = if now < until { slow } else { 0 };
-        ms(self.script.metadata.unwrap_or(1) + slow)
-    }
-
-    fn app_begins(&mut self, now: Duration, i: usize) -> (Option<Event>, Vec<Due>) {
-        if self.apps[i].process != Process::Waits || self.desired_stopped {
-            return (None, Vec::new());
-        }
-        self.apps[i].process = Process::Runs;
-        let app = &self.script.apps[i];
-        let started = Request::AppStarted { container: app.name.to_owned() };
-        let mut more = if self.gate.release { self.tell(now, i) } else { Vec::new() };
-        more.extend(self.probe(now));
-        (self.script.apps[i].wrapped.then_some(Event::Admin(started)), more)
-    }
-
-    pub(crate) fn app_ends(&mut self, i: usize, code: i32) -> (Option<Event>, Vec<Due>) {
-        let app = &mut self.apps[i];
-        if app.process == Process::Ended {
-            return (None, Vec::new());
-        }
-        let ran = app.process == Process::Runs;
-        app.process = Process::Ended;
-        let container = self.script.apps[i].name.to_owned();
-        let event = match (self.script.apps[i].wrapped, ran) {
-            (false, _) => None,
-            (true, true) => Some(Event::Admin(Request::AppExited { container, code })),
-            (true, false) => Some(Event::Admin(Request::AppDetached { container })),
-        };
-        (event, Vec::new())
-    }
-
-    /// Apps that Envoy must stay for.
-    pub(crate) fn wrapped_and_running(&self) -> Vec<&'static str> {
-        let apps = self.script.apps.iter().zip(&self.apps);
-        let runs = apps.filter(|(app, s)| app.wrapped && s.process == Process::Runs);
-        runs.map(|(app, _)| app.name).collect()
-    }
-
-    /// TERM to an app's own process.
-    fn tell(&mut self, now: Duration, i: usize) -> Vec<Due> {
-        let app = &mut self.apps[i];
-        if app.ending || app.process == Process::Ended {
-            return Vec::new();
-        }
-        app.ending = true;
-        let time = if app.process == Process::Runs { self.script.apps[i].ends } else { Some(1) };
-        time.map(|t| Due { at: now + ms(t), what: What::AppEnds(i, 0) }).into_iter().collect()
-    }
-
-    fn ecs_stops(&mut self, now: Duration) -> Vec<Due> {
-        self.desired_stopped = true;
-        let mut out = Vec::new();
-        for i in 0..self.apps.len() {
-            self.apps[i].told = true;
-            let app = self.script.apps[i].clone();
-            let runs = self.apps[i].process == Process::Runs;
-            if self.apps[i].process != Process::Ended && app.wrapped {
-                let container = app.name.to_owned();
-                out.push(fact(now + ms(1), Event::Admin(Request::AppTerm { container })));
-            }
-            if !app.wrapped || !runs || self.gate.release {
-                out.extend(self.tell(now, i));
-            }
-        }
-        out
-    }
-
-    /// What the wrappers, and ECS by our health check, do about what is published.
-    pub(crate) fn gate(&mut self, now: Duration, gate: &Gate) -> Vec<Due> {
-        let old = std::mem::replace(&mut self.gate, gate.clone());
-        let mut out = Vec::new();
-        for i in 0..self.apps.len() {
-            let app = self.script.apps[i].clone();
-            if gate.start && !old.start && app.waits_for_ready {
-                out.push(Due { at: now + ms(app.starts), what: What::AppBegins(i) });
-            }
-            let waits = self.apps[i].process == Process::Waits && !gate.start;
-            let released = gate.release && !old.release && app.wrapped;
-            if released && (gate.term || self.apps[i].told || waits) {
-                out.extend(self.tell(now, i));
-            }
-        }
-        out
-    }
-
-    fn seen(&self, asked_at: Duration) -> TaskSeen {
-        let desired = if self.desired_stopped { Status::Stopped } else { Status::Running };
-        let mut task = Task {
-            task_arn: ARN.to_owned(),
-            family: "web".to_owned(),
-            desired_status: desired,
-            known_status: Status::Running,
-            containers: vec![container("taskmesh", desired, Status::Running)],
-            ..Task::default()
-        };
-        for (app, state) in self.script.apps.iter().zip(&self.apps) {
-            let known = match state.process {
-                Process::Waits if !app.wrapped => Status::Created,
-                Process::Waits | Process::Runs => Status::Running,
-                Process::Ended if app.restarts && !self.desired_stopped => Status::Running,
-                Process::Ended => Status::Stopped,
-            };
-            if known == Status::Created {
-                task.known_status = Status::Created;
-            }
-            let mut c = container(app.name, desired, known);
-            c.restart_count = app.restarts.then_some(0);
-            c.health = app
-                .health
-                .then(|| Health { status: Some(HealthStatus::Healthy), ..Health::default() });
-            task.containers.push(c);
-        }
-        TaskSeen { task, own_name: "taskmesh".to_owned(), asked_at }
-    }
-}
-
-fn container(name: &str, desired: Status, known: Status) -> Container {
-    Container {
-        name: name.to_owned(),
-        desired_status: desired,
-        known_status: known,
-        ..Container::default()
-    }
-}
-
-fn fact(at: Duration, event: Event) -> Due {
-    Due { at, what: What::Fact(event, None) }
-}
-
-pub(crate) fn killed() -> ChildExit {
-    ChildExit::Signal { signal: Signal::SIGKILL as i32, core: false }
 }

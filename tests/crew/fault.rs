@@ -1,7 +1,8 @@
 //! What goes wrong for a while, or more than once.
 
-use super::crew::{Crew, Due, Process, What};
+use super::crew::{Crew, Due, What};
 use super::script::ms;
+use super::task::Process;
 use std::time::Duration;
 use taskmesh::admin::Request;
 use taskmesh::supervisor::{Event, Role};
@@ -126,7 +127,7 @@ impl Crew {
             Fault::ApiStop => (Some(Event::Admin(Request::Stop)), Vec::new()),
             Fault::EcsStops { term } => {
                 let (event, mut more) = self.happen(now, What::EcsStops);
-                more.extend(term.map(|t| fact(now + ms(t), Event::Term)));
+                more.extend(term.map(|t| Due::fact(now + ms(t), Event::Term)));
                 (event, more)
             }
         }
@@ -179,12 +180,8 @@ impl Crew {
             Process::Waits => (Some(attached), Vec::new()),
             Process::Runs => {
                 let started = Event::Admin(Request::AppStarted { container });
-                (Some(attached), vec![fact(now, started)])
+                (Some(attached), vec![Due::fact(now, started)])
             }
         }
     }
-}
-
-fn fact(at: Duration, event: Event) -> Due {
-    Due { at, what: What::Fact(event, None) }
 }

@@ -190,10 +190,10 @@ impl Mesh {
         self.hushed = true;
         self.watching = false;
         self.queue.clear();
-        let mut out = vec![fact(now + ms(quiet), Event::Quiet(Source::HealthSync))];
+        let mut out = vec![Due::fact(now + ms(quiet), Event::Quiet(Source::HealthSync))];
         if !self.calling {
             self.writing = None;
-            out.push(fact(now, Event::Quiet(Source::Registration)));
+            out.push(Due::fact(now, Event::Quiet(Source::Registration)));
         }
         out
     }
@@ -382,12 +382,8 @@ impl Mesh {
         if self.watching && passes && self.agent_answers && now >= self.silent_until {
             self.watching = false;
             self.shown |= self.catalog.is_some();
-            return vec![fact(now + ms(12), Event::Offered)];
+            return vec![Due::fact(now + ms(12), Event::Offered)];
         }
         Vec::new()
     }
-}
-
-pub(super) fn fact(at: Duration, event: Event) -> Due {
-    Due { at, what: What::Fact(event, None) }
 }

@@ -3,7 +3,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `script` | how long everything takes, and what goes wrong |
-//! | `crew` | actors and an ECS task that answer effects after known latencies, with scripted faults |
+//! | `crew` | answers each effect after a known latency |
+//! | `children` | its two child processes |
+//! | `task` | its ECS task: metadata, apps and their wrappers |
 //! | `mesh` | the agent, the servers and what peers see, for a crew that answers by what is there |
 //! | `writes` | its queue of registrations |
 //! | `fault` | what goes wrong for a while, or more than once |
@@ -14,11 +16,13 @@
 // Each test binary that shares this uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod children;
 pub(crate) mod crew;
 pub(crate) mod dice;
 pub(crate) mod fault;
 pub(crate) mod mesh;
 pub(crate) mod promises;
 pub(crate) mod script;
+pub(crate) mod task;
 pub(crate) mod world;
 mod writes;

@@ -1,7 +1,7 @@
 //! The writes of the registration: one queue, each tried until it worked, gave way to a newer one, or the hush came.
 
 use super::crew::Due;
-use super::mesh::{CHECK_INTERVAL, Instance, Job, Mesh, fact};
+use super::mesh::{CHECK_INTERVAL, Instance, Job, Mesh};
 use super::script::ms;
 use std::time::Duration;
 use taskmesh::supervisor::{Event, Source};
@@ -57,7 +57,7 @@ impl Mesh {
             return None;
         };
         if self.hushed {
-            out.push(fact(now, Event::Quiet(Source::Registration)));
+            out.push(Due::fact(now, Event::Quiet(Source::Registration)));
         } else {
             self.write_next(now, out);
         }

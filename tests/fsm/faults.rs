@@ -289,7 +289,7 @@ fn a_registration_that_comes_back_after_the_burst_is_withdrawn_again() {
 #[test]
 fn what_is_told_twice_counts_once() {
     let twice = |role| {
-        let exit = taskmesh::supervisor::Ending::Exit(crate::crew::killed());
+        let exit = taskmesh::supervisor::Ending::Exit(crate::shared::children::killed());
         Event::ChildExited { role, exit, said: Vec::new() }
     };
     let world = stopped_with(|_| ())

@@ -25,4 +25,4 @@ mod startup;
 mod status;
 mod stop;
 
-use shared::{crew, script, world};
+use shared::{crew, script, task, world};

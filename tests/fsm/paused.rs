@@ -210,7 +210,7 @@ async fn start_and_stop_at_the_offsets_that_the_crew_makes() {
         ],
     );
     assert_eq!((code, at), (0, ms(7822)));
-    assert_eq!(timeline.task, crate::crew::ARN);
+    assert_eq!(timeline.task, crate::task::ARN);
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,7 +311,7 @@ async fn the_status_is_published_as_it_changes() {
     assert_eq!(seen().pending[0].latch, "consul agent");
     running.sleep_until(207).await;
     assert_eq!((seen().ready, seen().healthy, seen().gate.start), (true, true, true));
-    assert_eq!((seen().task.as_str(), seen().service_id.as_str()), (crate::crew::ARN, "web-158d"));
+    assert_eq!((seen().task.as_str(), seen().service_id.as_str()), (crate::task::ARN, "web-158d"));
     running.at(3000, What::EcsStops).at(3000, term());
     running.sleep_until(3100).await;
     assert_eq!((seen().ready, seen().healthy, seen().gate.release), (false, true, false));

@@ -28,7 +28,7 @@ mod watch;
 
 use case::Case;
 use life::End;
-use shared::{crew, dice, fault, mesh, script, world};
+use shared::{crew, dice, fault, mesh, script, task, world};
 use shrink::quietly;
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,9 +1,9 @@
 //! What must hold of the whole of a life.
 
 use crate::case::Case;
-use crate::crew::Process;
 use crate::script::ms;
 use crate::shared::promises::{check_budget, check_children, check_order};
+use crate::task::Process;
 use crate::watch::missing;
 use crate::world::World;
 use std::time::Duration;
