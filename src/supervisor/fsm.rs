@@ -169,9 +169,9 @@ impl Machine {
         }
         self.facts.stop = Some(Stop { cause, at });
         self.record(out, timeline::Event::StopNoticed, Some(cause.name().to_owned()));
-        self.limit_stop(plan, at + plan.total_stop, out);
+        self.limit_stop(plan, at, at + plan.total_stop, out);
         if cause.is_our_own() {
-            self.limit_stop(plan, at + self.facts.stop_timeout(plan), out);
+            self.limit_stop(plan, at, at + self.facts.stop_timeout(plan), out);
         }
     }
 
@@ -185,7 +185,7 @@ impl Machine {
         }
         self.facts.own_term = Some(at);
         self.notice_stop(plan, at, StopCause::Term, out);
-        self.limit_stop(plan, at + self.facts.stop_timeout(plan), out);
+        self.limit_stop(plan, at, at + self.facts.stop_timeout(plan), out);
     }
 
     fn on_admin(&mut self, plan: &Plan, at: Duration, request: Request, out: &mut Vec<Effect>) {

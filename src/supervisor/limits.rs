@@ -109,14 +109,22 @@ impl Machine {
         // A stop may be under way already.
         let own = self.facts.stop.filter(|stop| stop.cause.is_our_own()).map(|stop| stop.at);
         for from in [own, self.facts.own_term].into_iter().flatten() {
-            self.limit_stop(plan, from + given, out);
+            self.limit_stop(plan, at, from + given, out);
         }
     }
 
     /// Bounds the stop: everything before the leave is cut at `end` less both reserves, what is left is killed at
     /// `end` less the kill reserve, and what does not even die of that is left behind a little before `end`. A later
-    /// `end` than the one in force changes nothing.
-    pub(crate) fn limit_stop(&mut self, plan: &Plan, end: Duration, out: &mut Vec<Effect>) {
+    /// `end` than the one in force changes nothing. One that is over already leaves time to kill: whoever was to end
+    /// us by then has not.
+    pub(crate) fn limit_stop(
+        &mut self,
+        plan: &Plan,
+        at: Duration,
+        end: Duration,
+        out: &mut Vec<Effect>,
+    ) {
+        let end = end.max(at + plan.kill_reserve);
         let deadline = end.saturating_sub(plan.kill_reserve);
         if self.facts.deadline.is_some_and(|d| d <= deadline) {
             return;

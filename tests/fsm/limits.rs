@@ -90,6 +90,21 @@ fn a_definition_that_is_read_in_a_stop_shortens_it_too() {
 }
 
 #[test]
+fn a_definition_that_is_read_too_late_leaves_time_to_kill() {
+    let plan = Plan { stop_timeout: ms(60_000), ..plan(Inbound::Http) };
+    let world = endless(plan, Some((20_000, defined(Some(14))))).api_stops(3000).finish();
+    let killed = world.stop_story().split_off(15);
+    let expected = [
+        (17_005, "> kill consul"),
+        (17_007, "envoy-exited: killed by SIGKILL"),
+        (17_007, "agent-left: killed by SIGKILL"),
+        (17_007, "all-exited"),
+        (17_007, "> exit 4"),
+    ];
+    assert_eq!(killed, expected);
+}
+
+#[test]
 fn every_wrapper_is_told_what_the_definition_gives_it() {
     let world = endless(plan(Inbound::Http), Some((1, defined(None)))).until(1000);
     let told = world.status().stop_timeouts_ms;
