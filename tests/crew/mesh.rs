@@ -75,6 +75,8 @@ pub(crate) struct Mesh {
     pub(crate) agent_alive: bool,
     pub(crate) agent_answers: bool,
     pub(crate) agent_joined: bool,
+    /// It left in order while the servers were away, so that they do not know.
+    pub(crate) left_unheard: bool,
     /// The agent was joined with these data.
     pub(super) knew_servers: bool,
     /// Its data go with its next death.
@@ -114,6 +116,7 @@ impl Mesh {
             agent_alive: false,
             agent_answers: false,
             agent_joined: false,
+            left_unheard: false,
             knew_servers: false,
             loses_data: false,
             silent_until: Duration::ZERO,
@@ -352,7 +355,8 @@ impl Mesh {
                     self.local = None;
                     self.knew_servers = false;
                 }
-                if left && !self.servers_away(now) {
+                self.left_unheard = left && self.servers_away(now);
+                if left && !self.left_unheard {
                     self.catalog = None;
                 }
                 vec![self.job(now, 3000, NODE_FAILS, Job::NodeFails)]

@@ -10,6 +10,13 @@ use taskmesh::timeline::Event;
 /// An instance whose Envoy is down is passing for no longer than this, the time left out in which the servers are away:
 /// until the agent's TCP check runs, or, where the agent dies before it does, until its node fails.
 const EXPOSED: u64 = CHECK_INTERVAL + NODE_FAILS + 1000;
+/// Where the agent takes calls the cover ends it: the last of so many writes, after a registration that is on its way
+/// and the check's that waits behind it.
+const WRITES: u64 = 3;
+/// A write that was tried in vain before rests so long.
+const REST: u64 = 2000;
+/// A stop covers nothing any more: it waits so long for what is on its way, and then sends its burst.
+const HUSH: u64 = 500;
 /// A registration that lands after the burst is taken back by one more, which is a call.
 const SLACK: u64 = 50;
 /// An open listener's check passes after so long, where the agent takes what is said to it: well before it runs by itself.
@@ -38,12 +45,14 @@ pub(crate) struct Watch {
     envoy: Restarts,
     /// Since when peers are sent to an instance without an Envoy.
     exposed: Option<Duration>,
+    /// When the agent was last seen to take no call, or to have no word with the servers.
+    deaf: Option<Duration>,
     /// The burst has ended, and well.
     withdrawn: bool,
     passing_in_stop: Option<Duration>,
     /// Since when the check of an open listener could pass, and does not.
     unpassed: Option<Duration>,
-    stop_noticed: bool,
+    stop_noticed: Option<Duration>,
     confirmed: bool,
     cut: bool,
     stretch: usize,
@@ -74,10 +83,10 @@ impl Watch {
     fn judge(&mut self, world: &World, at: Duration, effect: &Effect) {
         match effect {
             Effect::StartChild(role) => {
-                assert!(!self.stop_noticed, "{role:?} is started in a stop");
+                assert!(self.stop_noticed.is_none(), "{role:?} is started in a stop");
                 self.restart(world, at, *role);
             }
-            Effect::Record { event, cause } => self.record(world, *event, cause.as_deref()),
+            Effect::Record { event, cause } => self.record(world, at, *event, cause.as_deref()),
             Effect::TermChild(Role::Envoy) if !self.cut => {
                 let busy = world.crew.wrapped_and_running();
                 assert_eq!(busy, Vec::<&str>::new(), "Envoy ends before its apps");
@@ -86,11 +95,11 @@ impl Watch {
         }
     }
 
-    fn record(&mut self, world: &World, event: Event, cause: Option<&str>) {
+    fn record(&mut self, world: &World, at: Duration, event: Event, cause: Option<&str>) {
         match event {
             Event::Ready => assert_eq!(missing(world), None, "ready is announced"),
             Event::StopNoticed => {
-                self.stop_noticed = true;
+                self.stop_noticed = Some(at);
                 if cause == Some("restart-budget") {
                     self.spent(world);
                 }
@@ -100,7 +109,7 @@ impl Watch {
             Event::AppsReleased if self.confirmed => {
                 let mesh = world.crew.mesh.as_ref().expect("a mesh");
                 // An agent that has left before anybody could ask is taken at its word.
-                let unasked = !mesh.agent_alive && mesh.servers_away(world.now);
+                let unasked = !mesh.agent_alive && mesh.left_unheard;
                 assert!(
                     unasked || mesh.catalog != Some(true),
                     "apps end while peers are sent here"
@@ -151,12 +160,21 @@ impl Watch {
 
     fn exposure(&mut self, world: &World) {
         let (now, mesh) = (world.now, world.crew.mesh.as_ref().expect("a mesh"));
+        if !mesh.takes(now) || !mesh.agent_joined {
+            self.deaf = Some(now);
+        } else if let Some(deaf) = &mut self.deaf {
+            // Silence ends between two looks.
+            *deaf = (*deaf).max(mesh.silent_until.min(now));
+        }
         let offered = mesh.catalog == Some(true);
         let takes_requests = world.plan.inbound != Inbound::None;
         let wrong = offered && takes_requests && !mesh.envoy_listens && !mesh.servers_away(now);
         self.exposed = wrong.then(|| self.exposed.unwrap_or(now));
         if let Some(since) = self.exposed {
-            assert!(now - since <= ms(EXPOSED), "offered without an Envoy since {since:?}");
+            let heard = self.deaf.map_or(since, |deaf| since.max(deaf + ms(REST)));
+            let told = self.stop_noticed.map_or(heard, |stop| heard.max(stop + ms(HUSH)));
+            let end = (told + ms(WRITES * mesh.call + SLACK)).min(since + ms(EXPOSED));
+            assert!(now <= end, "offered without an Envoy since {since:?}, deaf {:?}", self.deaf);
         }
         let local = mesh.local.as_ref();
         if offered && takes_requests && !world.plan.own_checks.native {
@@ -165,7 +183,7 @@ impl Watch {
             assert!(!known || told_by_checks || world.crew.accepted, "offered before its app");
         }
         let could = local.is_some_and(|local| !local.proxy_check) && mesh.envoy_listens;
-        let late = could && mesh.takes(now) && !self.stop_noticed;
+        let late = could && mesh.takes(now) && self.stop_noticed.is_none();
         self.unpassed = late.then(|| self.unpassed.unwrap_or(now));
         if let Some(since) = self.unpassed {
             assert!(now - since <= ms(PASSED), "not passing since {since:?}, with a listener");
