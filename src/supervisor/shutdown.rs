@@ -198,6 +198,12 @@ impl Machine {
         match event {
             Event::Quiet(source) if QUIETABLE.contains(&source) => {
                 self.facts.quiet.insert(source);
+                // Not waited for any longer, and it came back only now: it may have undone the burst, for registering
+                // and the end of a hold or a cover all end maintenance.
+                let late = (Phase::Withdrawing..Phase::Deregistering).contains(&self.phase);
+                if source == Source::Registration && late && self.agent.is_up() {
+                    out.push(Effect::Withdraw);
+                }
             }
             Event::Withdrawn(result) => self.end_withdrawal(result.err(), out),
             Event::Peers(view) => {

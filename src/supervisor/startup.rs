@@ -166,13 +166,8 @@ impl Machine {
         let anew = !self.facts.registered;
         self.facts.registered = self.agent.is_up();
         if self.facts.stop.is_some() {
-            // It landed in the agent all the same, so it has to be taken out again; if the burst was already sent,
-            // this may have undone it (registering ends maintenance).
+            // It landed in the agent all the same, so it has to be taken out again.
             self.facts.ever_registered = true;
-            let burst_is_over = (Phase::Withdrawing..Phase::Deregistering).contains(&self.phase);
-            if burst_is_over && self.agent.is_up() {
-                out.push(Effect::Withdraw);
-            }
             return;
         }
         if !self.facts.ever_registered {

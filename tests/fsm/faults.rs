@@ -4,7 +4,7 @@ use crate::crew::What;
 use crate::script::{App, Script, ms};
 use crate::world::{World, plan};
 use taskmesh::config::LeaveOrder;
-use taskmesh::supervisor::{Event, Inbound, PeersView, Plan, Role, TimerId};
+use taskmesh::supervisor::{Event, Inbound, PeersView, Plan, Role, Source, TimerId};
 
 /// A wrapped http app that ECS stops at 3000, and one thing that is wrong.
 fn stopped_with(fault: impl FnOnce(&mut Script)) -> World {
@@ -282,8 +282,19 @@ fn a_registration_that_comes_back_after_the_burst_is_withdrawn_again() {
     let story = world.stop_story();
     let withdrawn: Vec<_> =
         story.iter().filter(|(_, what)| *what == "> withdraw").map(|(at, _)| *at).collect();
-    assert_eq!(withdrawn, [500, 1900], "{story:?}");
+    assert_eq!(withdrawn, [500, 1901], "{story:?}");
     assert_eq!((world.count("checks-critical"), world.code()), (1, 0));
+}
+
+#[test]
+fn whatever_write_comes_back_after_the_burst_is_withdrawn_again() {
+    // The end of a hold or of a cover, which tells nothing but that it is over.
+    let late = Event::Quiet(Source::Registration);
+    let end = stopped_with(|s| s.quiet = None).event(4000, late.clone()).finish();
+    assert_eq!(end.count("> withdraw"), 2, "{:?}", end.stop_story());
+    // In time it is nothing.
+    let end = stopped_with(|s| s.quiet = None).event(3400, late).finish();
+    assert_eq!(end.count("> withdraw"), 1, "{:?}", end.stop_story());
 }
 
 #[test]
