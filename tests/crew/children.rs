@@ -10,10 +10,18 @@ use taskmesh::supervisor::{Ending, Event, Role};
 pub(crate) struct Proc {
     pub(crate) life: u32,
     pub(crate) alive: bool,
+    /// This life has answered once.
+    pub(crate) answered: bool,
     /// It is to die so often, so long after each of its starts.
     pub(crate) doomed: (u32, u64),
     /// Until then it cannot be spawned.
     pub(crate) no_spawn_until: Duration,
+}
+
+impl Proc {
+    pub(crate) fn pid(&self, role: Role) -> i32 {
+        100 * (1 + role as i32) + i32::try_from(self.life).unwrap()
+    }
 }
 
 impl Crew {
@@ -51,8 +59,8 @@ impl Crew {
         let proc = self.proc_mut(role);
         proc.life += 1;
         proc.alive = true;
-        let life = Some((role, proc.life));
-        let pid = 100 * (1 + role as i32) + i32::try_from(proc.life).unwrap();
+        proc.answered = false;
+        let (life, pid) = (Some((role, proc.life)), proc.pid(role));
         let (left, after) = &mut proc.doomed;
         let dies = (*left > 0).then_some(*after);
         *left = left.saturating_sub(1);

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::mesh::{Job, Mesh};
 use super::script::{Change, Script, ms};
 use super::task::AppState;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use taskmesh::admin::{Gate, Request};
@@ -22,6 +23,12 @@ const CLOSE: u64 = 100;
 pub(crate) enum What {
     /// A fact of `life`, if that child still lives then.
     Fact(Event, Option<(Role, u32)>),
+    /// The app's port may have opened or closed.
+    Port,
+    /// Time to look again: something is over.
+    Look,
+    /// A child that has hung since then was silent for too long.
+    Silent(Role, Duration),
     /// A child ends, unless it already has.
     Ends(Role, u32, ChildExit),
     /// The metadata is asked, and answers.
@@ -76,11 +83,17 @@ pub(crate) struct Crew {
     writing_until: Duration,
     /// The app's port is being tried.
     pub(super) probing: bool,
+    /// Since when, or from when on, the first app's process accepts; and until when its port is closed all the same.
+    pub(super) accepts: Option<Duration>,
+    pub(super) port_closed_until: Duration,
     /// The metadata does not answer, or slowly.
     pub(crate) metadata_away_until: Duration,
     pub(crate) metadata_slow: (Duration, u64),
     /// Every death of a child and every spawn that failed.
     pub(crate) deaths: Vec<(Duration, Role)>,
+    pub(super) happened: BTreeSet<&'static str>,
+    /// Every time that a child was said to be alive and silent.
+    pub(crate) unresponsive: Vec<(Duration, Role)>,
     /// The app's port has accepted.
     pub(crate) accepted: bool,
 }
@@ -99,9 +112,13 @@ impl Crew {
             gate: Gate::default(),
             writing_until: Duration::ZERO,
             probing: false,
+            accepts: None,
+            port_closed_until: Duration::ZERO,
             metadata_away_until: Duration::ZERO,
             metadata_slow: (Duration::ZERO, 0),
             deaths: Vec::new(),
+            happened: BTreeSet::new(),
+            unresponsive: Vec::new(),
             accepted: false,
         }
     }
@@ -143,7 +160,9 @@ impl Crew {
                     Role::Agent => s.agent_leaves,
                     Role::Envoy => s.envoy_exits,
                 };
-                self.end(now, *role, time, ChildExit::Code(0))
+                // One that hangs hears of it when it goes on.
+                let from = self.hang(*role, now).map_or(now, |hang| hang.until);
+                self.end(from, *role, time, ChildExit::Code(0))
             }
             Effect::KillChild(role) => self.end(now, *role, s.dies_on_kill, killed()),
             Effect::Register { .. } => {
@@ -158,7 +177,7 @@ impl Crew {
             }
             Effect::ProbeApp if self.mesh.is_some() => {
                 self.probing = true;
-                self.probe(now)
+                vec![Due { at: now, what: What::Port }]
             }
             Effect::ProbeApp => after(s.app_accepts, Event::AppAccepts),
             Effect::WatchOffer => after(s.offers, Event::Offered),
@@ -205,6 +224,9 @@ impl Crew {
         match &event {
             Some(Event::ChildExited { role, .. }) => self.deaths.push((now, *role)),
             Some(Event::AppAccepts) => self.accepted = true,
+            Some(Event::AgentAnswers) => self.agent.answered = true,
+            Some(Event::EnvoyLive) => self.envoy.answered = true,
+            Some(Event::Unresponsive { role, .. }) => self.unresponsive.push((now, *role)),
             _ => {}
         }
         (event, more)
@@ -213,6 +235,11 @@ impl Crew {
     pub(crate) fn happen(&mut self, now: Duration, what: What) -> (Option<Event>, Vec<Due>) {
         match what {
             What::Fact(event, life) => {
+                // Its pid is known before it says anything.
+                let says = life.filter(|_| !matches!(event, Event::ChildStarted { .. }));
+                if let Some(hang) = says.and_then(|(role, _)| self.hang(role, now)) {
+                    return (None, vec![Due { at: hang.until, what: What::Fact(event, life) }]);
+                }
                 let lives = life.is_none_or(|(role, life)| {
                     self.proc(role).alive && self.proc(role).life == life
                 });
@@ -222,6 +249,8 @@ impl Crew {
                 }
                 (so.then_some(event), more)
             }
+            What::Port => self.port_may_change(now),
+            What::Silent(role, since) => (self.silent(now, role, since), Vec::new()),
             What::Ends(role, life, exit) => {
                 let proc = self.proc_mut(role);
                 if !proc.alive || proc.life != life {
@@ -254,9 +283,9 @@ impl Crew {
                 (Some(event), vec![next])
             }
             // A newer read is under way.
-            What::Ask(_) | What::Read(..) => (None, Vec::new()),
+            What::Ask(_) | What::Read(..) | What::Look => (None, Vec::new()),
             What::AppBegins(i) => self.app_begins(now, i),
-            What::AppEnds(i, code) => self.app_ends(i, code),
+            What::AppEnds(i, code) => self.app_ends(now, i, code),
             What::AppReturns(i) => self.app_returns(now, i),
             What::Attaches(i) => self.attaches(now, i),
             What::EcsStops => (None, self.ecs_stops(now)),

@@ -1,8 +1,10 @@
 //! What goes wrong for a while, or more than once.
 
 use super::crew::{Crew, Due, What};
+use super::failing::{Call, How};
 use super::script::ms;
 use super::task::Process;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use taskmesh::admin::Request;
 use taskmesh::supervisor::{Event, Role};
@@ -16,6 +18,11 @@ pub(crate) enum Fault {
         again: u32,
         after: u64,
     },
+    /// A child is alive and answers nothing for a while, unless it is killed before.
+    Hang {
+        role: Role,
+        time: u64,
+    },
     /// A child cannot be spawned for a while.
     NoSpawn {
         role: Role,
@@ -28,7 +35,7 @@ pub(crate) enum Fault {
     ServersAway {
         time: u64,
     },
-    /// The agent takes no call for a while.
+    /// The agent takes no call for a while, but for the one that asks whether it is alive.
     AgentSilent {
         time: u64,
     },
@@ -51,6 +58,17 @@ pub(crate) enum Fault {
         code: i32,
         stops: Option<u64>,
     },
+    /// The app's port closes, and accepts again, while its process runs. The machine has it tried until it accepts once;
+    /// from then on only a check of the service's own notices.
+    PortCloses {
+        time: u64,
+    },
+    /// Such writes fail: once, or for a while.
+    WritesFail {
+        call: Call,
+        how: How,
+        time: u64,
+    },
     /// A wrapper's stream breaks, and is opened again.
     StreamBreaks {
         app: usize,
@@ -65,11 +83,38 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Crash { role: Role::Agent, .. } => "agent crashes",
+            Self::Crash { role: Role::Envoy, .. } => "envoy crashes",
+            Self::Hang { role: Role::Agent, .. } => "agent hangs",
+            Self::Hang { role: Role::Envoy, .. } => "envoy hangs",
+            Self::NoSpawn { .. } => "no spawn",
+            Self::RegistrationLost => "registration lost",
+            Self::DataLost => "data lost",
+            Self::ServersAway { .. } => "servers away",
+            Self::AgentSilent { .. } => "agent silent",
+            Self::MetadataAway { .. } => "metadata away",
+            Self::MetadataSlow { .. } => "metadata slow",
+            Self::AppRestarts { .. } => "app restarts",
+            Self::AppEnds { .. } => "app ends",
+            Self::PortCloses { .. } => "port closes",
+            Self::WritesFail { call, .. } => call.kind(),
+            Self::StreamBreaks { .. } => "stream breaks",
+            Self::Term => "term",
+            Self::ApiStop => "api stop",
+            Self::EcsStops { .. } => "ecs stops",
+        }
+    }
+
     /// When the last of it is over, from its beginning; restarts not counted.
     pub(crate) fn lasts(&self) -> u64 {
         match self {
             Self::Crash { again, after, .. } => u64::from(*again) * (after + 30_000),
             Self::NoSpawn { time, .. }
+            | Self::Hang { time, .. }
+            | Self::PortCloses { time }
+            | Self::WritesFail { time, .. }
             | Self::ServersAway { time }
             | Self::AgentSilent { time }
             | Self::MetadataAway { time }
@@ -83,8 +128,20 @@ impl Fault {
 }
 
 impl Crew {
+    /// The kinds of faults that made themselves felt.
+    pub(crate) fn all_that_happened(&self) -> BTreeSet<&'static str> {
+        let failed = self.mesh.iter().flat_map(|mesh| &mesh.failed).map(|call| call.kind());
+        let hung = self.unresponsive.iter().map(|(_, role)| Fault::Hang { role: *role, time: 0 });
+        let hung = hung.map(|hang| hang.kind());
+        self.happened.iter().copied().chain(failed).chain(hung).collect()
+    }
+
     pub(crate) fn fault(&mut self, now: Duration, fault: Fault) -> (Option<Event>, Vec<Due>) {
         let mesh = self.mesh.as_mut().expect("a crew with a mesh");
+        // These happen only when somebody meets them.
+        if !matches!(fault, Fault::Hang { .. } | Fault::WritesFail { .. }) {
+            self.happened.insert(fault.kind());
+        }
         match fault {
             Fault::Crash { role, again, after } => {
                 let proc = self.proc_mut(role);
@@ -96,6 +153,18 @@ impl Crew {
                 *until = (*until).max(now + ms(time));
                 (None, Vec::new())
             }
+            Fault::PortCloses { time } => {
+                self.port_closed_until = self.port_closed_until.max(now + ms(time));
+                let again = Due { at: self.port_closed_until, what: What::Port };
+                let (event, mut more) = self.port_may_change(now);
+                more.push(again);
+                (event, more)
+            }
+            Fault::WritesFail { call, how, time } => {
+                mesh.writes_fail(now, call, how, time);
+                (None, Vec::new())
+            }
+            Fault::Hang { role, time } => (None, self.hangs(now, role, time)),
             Fault::RegistrationLost => (None, mesh.lose(now)),
             Fault::DataLost => {
                 mesh.loses_data = true;
@@ -116,7 +185,7 @@ impl Crew {
             }
             Fault::AppRestarts { app, after } => self.app_restarts(now, app, after),
             Fault::AppEnds { app, code, stops } => {
-                let (event, mut more) = self.app_ends(app, code);
+                let (event, mut more) = self.app_ends(now, app, code);
                 if let Some(stops) = stops {
                     more.push(Due { at: now + ms(stops), what: What::EcsStops });
                 }
@@ -140,7 +209,7 @@ impl Crew {
             return (None, Vec::new());
         }
         let mut more = vec![Due { at: now + ms(after), what: What::AppReturns(i) }];
-        let (event, ends) = self.app_ends(i, 1);
+        let (event, ends) = self.app_ends(now, i, 1);
         more.extend(ends);
         (event, more)
     }

@@ -7,35 +7,37 @@
 //! | part | how it is here |
 //! |---|---|
 //! | the writes of `registration` | one queue, each tried until it worked; the hush waits for the one on its way |
-//! | health sync | written at once where the agent takes it; refreshed for 5 min, then critical |
-//! | the proxy's check | TCP, critical at first, runs at a random moment of its 10 s |
+//! | health sync | written at once where the agent takes it; refreshed for 5 min, then critical, as it is after 30 s without a write |
+//! | the proxy's check, and the service's own | TCP, runs at a random moment of its 10 s |
 //! | the catalog | follows an agent that has joined; a dead one's node fails after 3 to 10 s; frozen while servers are away |
 
+use super::checks::Instance;
 use super::crew::{Due, What};
 use super::dice::Dice;
+use super::failing::{Call, Failing};
+use super::hang::Hang;
 use super::script::ms;
 use super::writes::Write;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-use taskmesh::ecs::{HealthStatus, Task};
 use taskmesh::supervisor::{Effect, Event, PeersView, Role, Source};
 
-/// Of the proxy's TCP check.
-pub(crate) const CHECK_INTERVAL: u64 = 10_000;
 /// Until the servers see that a node is gone, at the most.
 pub(crate) const NODE_FAILS: u64 = 10_000;
-/// As `healthSync.staleAfter`.
-const STALE_AFTER: u64 = 300_000;
 /// From one look of the watchdog to the next.
-const LOOK: u64 = 3000;
+pub(super) const LOOK: u64 = 3000;
 
 /// What comes to pass here at its time.
 #[derive(Debug, Clone)]
 pub(crate) enum Job {
     /// The call on its way, of this number, comes back.
     WriteEnds(u64),
+    /// What was given up, or will be, lands all the same.
+    Lands(Write),
     /// The proxy's check runs.
     Probe(u64),
+    /// The service's own check runs.
+    ProbePort(u64),
     Withdraw,
     AskPeers,
     Deregister,
@@ -44,21 +46,6 @@ pub(crate) enum Job {
     ServersBack,
     /// The watchdog looks.
     Look,
-}
-
-/// Service and proxy as the agent has them.
-#[derive(Debug, Clone)]
-pub(crate) struct Instance {
-    pub(crate) maintenance: bool,
-    pub(crate) proxy_check: bool,
-    /// Containers with a TTL check: it passes.
-    pub(crate) ttl: BTreeMap<String, bool>,
-}
-
-impl Instance {
-    pub(crate) fn passes(&self) -> bool {
-        !self.maintenance && self.proxy_check && self.ttl.values().all(|passes| *passes)
-    }
 }
 
 /// See the module's text.
@@ -82,6 +69,7 @@ pub(crate) struct Mesh {
     /// Its data go with its next death.
     pub(crate) loses_data: bool,
     pub(crate) silent_until: Duration,
+    pub(super) hangs: BTreeMap<Role, Hang>,
     pub(crate) away_until: Duration,
     pub(crate) envoy_listens: bool,
 
@@ -96,13 +84,30 @@ pub(crate) struct Mesh {
 
     pub(super) queue: VecDeque<Write>,
     pub(super) writing: Option<Write>,
-    pub(super) calling: bool,
+    pub(crate) calling: bool,
+    /// The one on its way will not be answered in time.
+    pub(super) late: bool,
     pub(super) number: u64,
+    pub(super) failing: BTreeMap<Call, Failing>,
+    /// What failed so far.
+    pub(crate) failed: BTreeSet<Call>,
+    pub(super) refusals: u32,
+    pub(super) troubled: bool,
+    pub(super) rests_until: Duration,
     pub(super) probe: u64,
+    /// The proxy's check was taken out to be put back, and was not.
+    pub(super) check_gone: bool,
+    pub(super) port_probe: u64,
+    /// The service has a check of its own, which says this at first.
+    pub(crate) native: Option<bool>,
+    /// The app's port accepts.
+    pub(super) app_listens: bool,
+    /// Since when no health could be written.
+    pub(super) unwritten: Option<Duration>,
     pub(super) hushed: bool,
     watching: bool,
-    started: bool,
-    seen: Option<(BTreeMap<String, bool>, Duration)>,
+    pub(super) started: bool,
+    pub(super) seen: Option<(BTreeMap<String, bool>, Duration)>,
     wants_to_join: Option<u32>,
 }
 
@@ -120,6 +125,7 @@ impl Mesh {
             knew_servers: false,
             loses_data: false,
             silent_until: Duration::ZERO,
+            hangs: BTreeMap::new(),
             away_until: Duration::ZERO,
             envoy_listens: false,
             local: None,
@@ -130,8 +136,19 @@ impl Mesh {
             queue: VecDeque::new(),
             writing: None,
             calling: false,
+            late: false,
             number: 0,
+            failing: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            refusals: 0,
+            troubled: false,
+            rests_until: Duration::ZERO,
             probe: 0,
+            check_gone: false,
+            port_probe: 0,
+            native: None,
+            app_listens: false,
+            unwritten: None,
             hushed: false,
             watching: false,
             started: false,
@@ -148,11 +165,31 @@ impl Mesh {
         now < self.away_until
     }
 
-    /// The agent takes a call of ours now.
+    /// The agent answers, be it with a refusal.
+    pub(crate) fn answers(&self, now: Duration) -> bool {
+        self.agent_alive && self.agent_answers && !self.silent(now)
+    }
+
+    fn silent(&self, now: Duration) -> bool {
+        now < self.silent_until || self.hang(Role::Agent, now).is_some()
+    }
+
+    /// The last moment so far at which it was silent, or a write rested that had been tried in vain.
+    pub(crate) fn kept_back(&self, now: Duration) -> Duration {
+        self.silent_until.max(self.rests_until).min(now).max(self.hung_before(Role::Agent, now))
+    }
+
+    /// The servers get to know what stands at the agent.
+    pub(crate) fn in_touch(&self, now: Duration) -> bool {
+        let well = self.agent_alive && self.hang(Role::Agent, now).is_none();
+        well && self.agent_joined && !self.servers_away(now)
+    }
+
+    /// The agent takes a write of ours now.
     pub(crate) fn takes(&self, now: Duration) -> bool {
         let known =
             !self.acl || self.knew_servers || (self.agent_joined && !self.servers_away(now));
-        self.agent_alive && self.agent_answers && now >= self.silent_until && known
+        self.answers(now) && known
     }
 
     /// Begins what an effect asks for; `None` where that is no matter of the mesh.
@@ -164,6 +201,7 @@ impl Mesh {
                 self.queue.clear();
                 if !self.calling {
                     self.writing = None;
+                    (self.refusals, self.rests_until) = (0, now);
                 }
                 let write = Write::Register {
                     hold: *hold,
@@ -201,49 +239,37 @@ impl Mesh {
         out
     }
 
-    fn observe(&mut self, now: Duration, task: &Task) {
-        let healthy = |c: &taskmesh::ecs::Container| {
-            c.known_status == taskmesh::ecs::Status::Running
-                && c.health.as_ref().is_some_and(|h| h.status == Some(HealthStatus::Healthy))
-        };
-        let all = task.containers.iter().map(|c| (c.name.clone(), healthy(c))).collect();
-        self.seen = Some((all, now));
-    }
-
     /// Its time has come.
     pub(crate) fn deliver(&mut self, now: Duration, job: Job) -> (Option<Event>, Vec<Due>) {
         let mut out = Vec::new();
         let event = match job {
             Job::WriteEnds(number) if number == self.number => self.write_ends(now, &mut out),
-            Job::Probe(probe) if probe == self.probe && self.agent_alive => {
-                if let Some(local) = &mut self.local {
-                    local.proxy_check = self.envoy_listens;
+            Job::Probe(probe) => {
+                self.proxy_check_runs(now, probe, &mut out);
+                None
+            }
+            Job::ProbePort(probe) => {
+                self.own_check_runs(now, probe, &mut out);
+                None
+            }
+            Job::Lands(write) => {
+                if self.takes(now) {
+                    self.apply(now, &write, &mut out);
                 }
                 None
             }
-            Job::WriteEnds(_) | Job::Probe(_) => None,
-            Job::Withdraw if self.agent_alive && self.agent_answers && now >= self.silent_until => {
-                if let Some(local) = &mut self.local {
-                    local.maintenance = true;
-                    local.ttl.values_mut().for_each(|passes| *passes = false);
-                }
-                Some(Event::Withdrawn(Ok(())))
-            }
-            Job::Withdraw => {
-                out.push(self.job(now, 100, 1000, Job::Withdraw));
-                None
-            }
+            Job::WriteEnds(_) => None,
+            Job::Withdraw => self.withdraw(now, &mut out),
             Job::AskPeers => self.ask_peers(now, &mut out),
             Job::Deregister if self.takes(now) => {
                 self.local = None;
                 self.intent = false;
                 Some(Event::Deregistered(Ok(())))
             }
-            Job::Deregister if now < self.silent_until => None,
+            Job::Deregister if self.silent(now) => None,
             Job::Deregister => Some(Event::Deregistered(Err("refused".to_owned()))),
             Job::NodeFails => {
-                let gone = !(self.agent_alive && self.agent_joined);
-                if gone && !self.servers_away(now) {
+                if !self.in_touch(now) && !self.servers_away(now) {
                     self.catalog = self.catalog.map(|_| false);
                 }
                 None
@@ -258,10 +284,9 @@ impl Mesh {
     }
 
     fn ask_peers(&mut self, now: Duration, out: &mut Vec<Due>) -> Option<Event> {
-        let reachable = self.agent_alive && self.agent_joined && !self.servers_away(now);
-        let silent = now < self.silent_until;
+        let silent = self.silent(now);
         let view = match self.catalog {
-            _ if !reachable || silent => {
+            _ if !self.in_touch(now) || silent => {
                 out.push(self.job(now, 500, 1500, Job::AskPeers));
                 (!silent).then(|| PeersView::Unreachable("500".to_owned()))
             }
@@ -289,12 +314,12 @@ impl Mesh {
     }
 
     fn look(&mut self, now: Duration, out: &mut Vec<Due>) -> Option<Event> {
-        if self.hushed || !self.intent || self.local.is_some() {
+        if self.hushed || !self.intent || self.local.is_some() && !self.check_gone {
             return None;
         }
         out.push(self.job(now, LOOK / 4, LOOK + 500, Job::Look));
-        let told = (self.agent_alive && self.agent_answers && now >= self.silent_until)
-            .then(|| Event::RegistrationLost("service web".to_owned()));
+        let told =
+            self.answers(now).then(|| Event::RegistrationLost("something is gone".to_owned()));
         self.loss_untold &= told.is_none();
         told
     }
@@ -340,11 +365,15 @@ impl Mesh {
         self.agent_alive = true;
         let Some(local) = &mut self.local else { return Vec::new() };
         local.proxy_check = false;
+        local.native = local.native.map(|_| false);
         local.ttl.values_mut().for_each(|passes| *passes = false);
-        self.check_soon(now).into_iter().collect()
+        self.check_soon(now).into_iter().chain(self.check_port_soon(now)).collect()
     }
 
     pub(crate) fn child_ends(&mut self, now: Duration, role: Role, left: bool) -> Vec<Due> {
+        if let Some(hang) = self.hangs.get_mut(&role) {
+            hang.until = hang.until.min(now);
+        }
         match role {
             Role::Agent => {
                 self.agent_alive = false;
@@ -370,20 +399,12 @@ impl Mesh {
 
     /// What follows at once from what is now: checks are written, the catalog follows, the offer is noticed.
     pub(crate) fn settle(&mut self, now: Duration) -> Vec<Due> {
-        let writes = self.started && !self.hushed && self.takes(now);
-        if let (Some(local), Some((seen, at))) = (&mut self.local, &self.seen)
-            && writes
-        {
-            let stale = now >= *at + ms(STALE_AFTER);
-            for (name, passes) in &mut local.ttl {
-                *passes = !stale && seen.get(name).copied().unwrap_or(false);
-            }
-        }
-        if self.agent_alive && self.agent_joined && !self.servers_away(now) {
+        self.sync(now);
+        if self.in_touch(now) {
             self.catalog = self.local.as_ref().map(Instance::passes);
         }
         let passes = self.local.as_ref().is_some_and(Instance::passes);
-        if self.watching && passes && self.agent_answers && now >= self.silent_until {
+        if self.watching && passes && self.answers(now) {
             self.watching = false;
             self.shown |= self.catalog.is_some();
             return vec![Due::fact(now + ms(12), Event::Offered)];

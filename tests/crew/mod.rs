@@ -7,8 +7,11 @@
 //! | `children` | its two child processes |
 //! | `task` | its ECS task: metadata, apps and their wrappers |
 //! | `mesh` | the agent, the servers and what peers see, for a crew that answers by what is there |
+//! | `checks` | its checks, and the health that is written into them |
 //! | `writes` | its queue of registrations |
 //! | `fault` | what goes wrong for a while, or more than once |
+//! | `failing` | writes that fail at the agent |
+//! | `hang` | a child that is alive and answers nothing |
 //! | `world` | runs the machine against them on a virtual clock; what it writes reads like the timeline |
 //! | `promises` | what must hold of every life that came to its exit |
 //! | `dice` | chance from a seed |
@@ -16,10 +19,13 @@
 // Each test binary that shares this uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod checks;
 pub(crate) mod children;
 pub(crate) mod crew;
 pub(crate) mod dice;
+pub(crate) mod failing;
 pub(crate) mod fault;
+pub(crate) mod hang;
 pub(crate) mod mesh;
 pub(crate) mod promises;
 pub(crate) mod script;

@@ -6,10 +6,6 @@ use taskmesh::process::ChildExit;
 use taskmesh::supervisor::{Effect, Ending, Role};
 use taskmesh::timeline;
 
-fn time_of(world: &World, wanted: impl Fn(&Effect) -> bool) -> Option<Duration> {
-    world.effects.iter().find(|(_, e)| wanted(e)).map(|(at, _)| *at)
-}
-
 /// Cause and time of the stop.
 pub(crate) fn noticed(world: &World) -> (String, Duration) {
     let stop = world.status().stop.expect("a stop");
@@ -77,12 +73,15 @@ pub(crate) fn check_children(world: &World) {
     for role in [Role::Agent, Role::Envoy] {
         let mut termed = 0;
         let mut killed = 0;
+        let mut stopping = false;
         for (_, effect) in &world.effects {
             match effect {
-                // What is asked for belongs to the life in which it was asked.
+                Effect::Record { event: timeline::Event::StopNoticed, .. } => stopping = true,
                 Effect::StartChild(r) if *r == role => {
-                    assert_eq!((termed, killed), (0, 0), "{role:?} was started again in the stop");
+                    assert!(!stopping, "{role:?} was started again in the stop");
                 }
+                // One that did not answer, so that it comes back.
+                Effect::KillChild(r) if *r == role && !stopping => {}
                 Effect::TermChild(r) if *r == role => {
                     termed += 1;
                     assert_eq!(killed, 0, "{role:?}: TERM after KILL");
@@ -95,7 +94,8 @@ pub(crate) fn check_children(world: &World) {
         let child = world.machine.child(role);
         assert!(!child.may_exist(), "{role:?} is left behind");
         let by_itself = child.last_exit().is_some_and(|exit| {
-            *exit == Ending::Exit(ChildExit::Code(1)) || matches!(exit, Ending::SpawnFailed { .. })
+            let ours = Ending::Exit(ChildExit::Code(1));
+            *exit == ours || matches!(exit, Ending::SpawnFailed { .. } | Ending::Killed { .. })
         });
         let started = world.effects.iter().any(|(_, e)| *e == Effect::StartChild(role));
         assert!(!started || by_itself || termed + killed > 0, "{role:?} was never asked");
@@ -115,7 +115,9 @@ pub(crate) fn check_budget(world: &World) {
     if let Some(term) = world.own_term {
         assert!(exit <= term + plan.stop_timeout, "stopTimeout: {exit:?} after TERM at {term:?}");
     }
-    let killed = time_of(world, |e| matches!(e, Effect::KillChild(_))).is_some();
+    let in_stop = |at: &Duration| *at >= noticed;
+    let kills = world.effects.iter().filter(|(_, e)| matches!(e, Effect::KillChild(_)));
+    let killed = kills.map(|(at, _)| at).any(in_stop);
     match code {
         0 => assert!(!killed || cause == "apps-finished" && !plan.strict_exit),
         4 => assert!(killed || world.count_of(timeline::Event::Deadline) > 0),

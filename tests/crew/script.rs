@@ -40,6 +40,8 @@ pub(crate) struct Script {
     /// From TERM.
     pub(crate) agent_leaves: Option<u64>,
     pub(crate) envoy_exits: Option<u64>,
+    /// `restart.unresponsiveAfter`.
+    pub(crate) unresponsive: u64,
     /// From KILL; `None`: stuck in the kernel.
     pub(crate) dies_on_kill: Option<u64>,
     pub(crate) apps: Vec<App>,
@@ -69,6 +71,7 @@ impl Default for Script {
             deregisters: Some(3),
             agent_leaves: Some(4000),
             envoy_exits: Some(33),
+            unresponsive: 15_000,
             dies_on_kill: Some(2),
             apps: vec![App::new("app")],
         }

@@ -27,15 +27,22 @@ pub(crate) struct AppState {
 }
 
 impl Crew {
-    /// The app's port accepts a while after its process began.
-    pub(super) fn probe(&mut self, now: Duration) -> Vec<Due> {
-        let first = self.apps.first().map(|app| app.process);
-        if !self.probing || first == Some(Process::Waits) {
-            return Vec::new();
+    pub(crate) fn port_accepts(&self, now: Duration) -> bool {
+        self.accepts.is_some_and(|at| now >= at.max(self.port_closed_until))
+    }
+
+    /// Whoever tries the port hears of it at once, and the service's own check when it runs next.
+    pub(super) fn port_may_change(&mut self, now: Duration) -> (Option<Event>, Vec<Due>) {
+        let accepts = self.port_accepts(now);
+        let told = accepts && std::mem::take(&mut self.probing);
+        let mut more = Vec::new();
+        if let Some(mesh) = &mut self.mesh
+            && mesh.app_listens != accepts
+        {
+            mesh.app_listens = accepts;
+            more.extend(mesh.check_port_soon(now));
         }
-        self.probing = false;
-        let accepts = self.script.app_accepts.filter(|_| first.is_some());
-        accepts.map(|t| Due::fact(now + ms(t), Event::AppAccepts)).into_iter().collect()
+        (told.then_some(Event::AppAccepts), more)
     }
 
     pub(super) fn read_takes(&self, now: Duration) -> Duration {
@@ -52,11 +59,21 @@ impl Crew {
         let app = &self.script.apps[i];
         let started = Request::AppStarted { container: app.name.to_owned() };
         let mut more = if self.gate.release { self.tell(now, i) } else { Vec::new() };
-        more.extend(self.probe(now));
+        if i == 0
+            && let Some(time) = self.script.app_accepts
+        {
+            self.accepts = Some(now + ms(time));
+            more.push(Due { at: now + ms(time), what: What::Port });
+        }
         (self.script.apps[i].wrapped.then_some(Event::Admin(started)), more)
     }
 
-    pub(crate) fn app_ends(&mut self, i: usize, code: i32) -> (Option<Event>, Vec<Due>) {
+    pub(crate) fn app_ends(
+        &mut self,
+        now: Duration,
+        i: usize,
+        code: i32,
+    ) -> (Option<Event>, Vec<Due>) {
         let app = &mut self.apps[i];
         if app.process == Process::Ended {
             return (None, Vec::new());
@@ -69,7 +86,12 @@ impl Crew {
             (true, true) => Some(Event::Admin(Request::AppExited { container, code })),
             (true, false) => Some(Event::Admin(Request::AppDetached { container })),
         };
-        (event, Vec::new())
+        let mut more = Vec::new();
+        if i == 0 {
+            self.accepts = None;
+            more.push(Due { at: now, what: What::Port });
+        }
+        (event, more)
     }
 
     /// Apps that Envoy must stay for.

@@ -132,6 +132,7 @@ fn any_script() -> impl Strategy<Value = Script> {
             envoy_exits: ends.1,
             dies_on_kill: Some(ends.2),
             apps,
+            ..Script::default()
         },
     )
 }

@@ -1,6 +1,7 @@
 //! A life, made from a seed.
 
 use crate::dice::Dice;
+use crate::failing::{Call, How};
 use crate::fault::Fault;
 use crate::mesh::Mesh;
 use crate::script::{App, Script, defined, ms, unread};
@@ -28,6 +29,7 @@ impl Case {
         let mut mesh = Mesh::new(dice.roll());
         mesh.acl = dice.one_in(2);
         mesh.filtered = dice.one_in(8);
+        mesh.native = plan.own_checks.native.then_some(plan.native_start_passing);
         let most = if dice.one_in(4) { 900 } else { 60 };
         mesh.call = dice.spread(2, most);
         let faults = any_faults(&mut dice, script.apps.len());
@@ -55,6 +57,7 @@ fn any_plan(dice: &mut Dice) -> Plan {
         1 => OwnChecks { native: dice.one_in(2), synced: a() },
         _ => OwnChecks { native: false, synced: Synced::Auto },
     };
+    plan.native_start_passing = plan.own_checks.native && dice.one_in(2);
     plan.seed = dice.roll();
     if dice.one_in(4) {
         plan.leave = LeaveOrder::First;
@@ -129,6 +132,7 @@ fn any_script(dice: &mut Dice) -> Script {
         drains: perhaps(dice, 12_000, 6),
         agent_leaves: perhaps(dice, 8000, 8),
         envoy_exits: perhaps(dice, 4000, 8),
+        unresponsive: dice.spread(1000, 60_000),
         dies_on_kill: Some(dice.within(1, 20)),
         apps,
         ..Script::default()
@@ -138,8 +142,13 @@ fn any_script(dice: &mut Dice) -> Script {
 /// Some spread over seconds, some over half an hour; a stop in some.
 fn any_faults(dice: &mut Dice, apps: usize) -> Vec<(u64, Fault)> {
     let span = dice.spread(2000, 1_800_000);
-    let mut faults: Vec<_> =
-        (0..dice.within(0, 8)).map(|_| (dice.within(1, span), any_fault(dice, apps))).collect();
+    let any = |dice: &mut Dice| {
+        let fault = any_fault(dice, apps);
+        // A first registration is over before most else begins.
+        let first = matches!(fault, Fault::WritesFail { .. }) && dice.one_in(4);
+        (if first { 1 } else { dice.within(1, span) }, fault)
+    };
+    let mut faults: Vec<_> = (0..dice.within(0, 8)).map(|_| any(dice)).collect();
     let stops = if dice.one_in(2) { dice.within(1, 3) } else { 0 };
     for _ in 0..stops {
         // Often while what went wrong is being mended.
@@ -163,7 +172,7 @@ fn any_fault(dice: &mut Dice, apps: usize) -> Fault {
     let role = dice.one(&[Role::Agent, Role::Envoy]);
     let time = dice.spread(500, 300_000);
     let app = dice.within(0, apps.max(1) as u64 - 1) as usize;
-    match dice.within(0, if apps == 0 { 10 } else { 13 }) {
+    match dice.within(0, if apps == 0 { 13 } else { 17 }) {
         0 | 1 => Fault::Crash { role, again: 0, after: 0 },
         2 => Fault::Crash { role, again: dice.spread(1, 15) as u32, after: dice.spread(1, 5000) },
         3 => Fault::NoSpawn { role, time: time.min(60_000) },
@@ -174,13 +183,26 @@ fn any_fault(dice: &mut Dice, apps: usize) -> Fault {
         8 => Fault::MetadataAway { time: time * 2 },
         9 => Fault::MetadataSlow { by: dice.spread(10, 20_000), time },
         10 => Fault::Crash { role: Role::Envoy, again: 0, after: 0 },
-        11 => Fault::AppRestarts { app, after: dice.spread(10, 60_000) },
-        12 => {
+        11 => Fault::Hang { role, time },
+        12 | 13 => any_failing_write(dice),
+        14 => Fault::PortCloses { time: time.min(60_000) },
+        15 => Fault::AppRestarts { app, after: dice.spread(10, 60_000) },
+        16 => {
             let stops = (!dice.one_in(3)).then(|| dice.spread(10, 5000));
             Fault::AppEnds { app, code: dice.within(0, 2) as i32, stops }
         }
         _ => Fault::StreamBreaks { app, time: dice.spread(10, 10_000) },
     }
+}
+
+fn any_failing_write(dice: &mut Dice) -> Fault {
+    let all = [Call::Register, Call::Check, Call::Maintenance, Call::Ttl, Call::Burst];
+    let call = dice.one(&all);
+    let how = dice.one(&[How::Error, How::Refused, How::Late]);
+    // Health is written so often that once is nothing.
+    let once = call != Call::Ttl && dice.one_in(2);
+    let time = if once { 0 } else { dice.spread(1000, 90_000) };
+    Fault::WritesFail { call, how, time }
 }
 
 fn any_stop(dice: &mut Dice) -> Fault {

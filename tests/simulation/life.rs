@@ -8,6 +8,7 @@ use crate::shrink::quietly;
 use crate::verdict;
 use crate::watch::Watch;
 use crate::world::World;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(crate) struct End {
     /// It became whole again after its faults, or was never anything else.
     pub(crate) whole: bool,
     pub(crate) offered: bool,
+    /// The kinds of faults that made themselves felt.
+    pub(crate) faults: BTreeSet<&'static str>,
 }
 
 /// Panics where a promise is broken.
@@ -54,7 +57,8 @@ fn run(case: &Case, world: &mut World) -> End {
     }
     verdict::whole(world);
     let cause = world.status().stop.map(|stop| stop.cause).unwrap_or_default();
-    End { cause, code: world.code(), whole, offered: world.when("offered").is_some() }
+    let faults = world.crew.all_that_happened();
+    End { cause, code: world.code(), whole, offered: world.when("offered").is_some(), faults }
 }
 
 /// What happened in it, as far as it came.

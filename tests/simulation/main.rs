@@ -28,7 +28,7 @@ mod watch;
 
 use case::Case;
 use life::End;
-use shared::{crew, dice, fault, mesh, script, task, world};
+use shared::{crew, dice, failing, fault, mesh, script, task, world};
 use shrink::quietly;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -43,6 +43,33 @@ fn number(name: &str) -> Option<u64> {
 /// About 10 s on one busy core with the dev profile.
 const RUNS: u64 = 2000;
 
+/// Every kind of fault, as [`fault::Fault::kind`] has it.
+const FAULTS: [&str; 23] = [
+    "agent crashes",
+    "agent hangs",
+    "agent silent",
+    "api stop",
+    "app ends",
+    "app restarts",
+    "data lost",
+    "ecs stops",
+    "envoy crashes",
+    "envoy hangs",
+    "maintenance fails",
+    "metadata away",
+    "metadata slow",
+    "no spawn",
+    "passing the check fails",
+    "port closes",
+    "registering fails",
+    "registration lost",
+    "servers away",
+    "stream breaks",
+    "term",
+    "the burst fails",
+    "writing health fails",
+];
+
 /// What became of the lives, by cause.
 #[derive(Default)]
 struct Tally {
@@ -50,12 +77,16 @@ struct Tally {
     whole: u64,
     offered: u64,
     codes: BTreeMap<u8, u64>,
+    faults: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
     fn add(&mut self, end: End) {
         *self.causes.entry(end.cause).or_default() += 1;
         *self.codes.entry(end.code).or_default() += 1;
+        for fault in end.faults {
+            *self.faults.entry(fault).or_default() += 1;
+        }
         self.whole += u64::from(end.whole);
         self.offered += u64::from(end.offered);
     }
@@ -68,11 +99,13 @@ impl Tally {
             "app-term",
             "apps-finished",
             "restart-budget",
+            "start-failed",
             "start-timeout",
             "task-stopped",
             "term",
         ];
         assert_eq!(causes, all);
+        assert_eq!(self.faults.keys().copied().collect::<Vec<_>>(), FAULTS);
         assert_eq!(self.codes.keys().copied().collect::<Vec<_>>(), [0, 1, 3, 4]);
         assert!(
             self.whole > runs / 5 && self.whole < runs * 4 / 5,
@@ -123,6 +156,7 @@ fn every_life_keeps_the_promises() {
     let took = begun.elapsed().max(Duration::from_millis(1)).as_secs_f64();
     let tally = tally.into_inner().unwrap();
     println!("simulation: {runs} seeds from {from}, {:.0} seeds/s", runs as f64 / took);
+    println!("simulation: {:?}", tally.faults);
     println!("simulation: whole {}, offered {}, {:?}", tally.whole, tally.offered, tally.causes);
     if runs >= RUNS {
         tally.check(runs);

@@ -28,7 +28,8 @@ pub(crate) fn whole_again(case: &Case, world: &World) {
             .any(|(app, state)| app.name == name && app.health && state.process == Process::Runs)
     };
     let port = case.plan.inbound == Inbound::None || world.crew.accepted || told_by_checks(world);
-    let well = port && local.ttl.keys().all(|name| app(name));
+    let native = local.native.is_none() || world.crew.port_accepts(world.now);
+    let well = port && native && local.ttl.keys().all(|name| app(name));
     if well {
         assert_eq!(mesh.catalog, Some(true), "not offered again: {local:?}");
         assert!(world.when("offered").is_some(), "`offered` was never recorded");

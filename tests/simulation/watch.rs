@@ -1,7 +1,8 @@
 //! What must hold at every moment, asked of the world: the processes, the agent's state and what peers see.
 
-use crate::mesh::{CHECK_INTERVAL, NODE_FAILS};
+use crate::mesh::NODE_FAILS;
 use crate::script::ms;
+use crate::shared::checks::CHECK_INTERVAL;
 use crate::world::World;
 use std::time::Duration;
 use taskmesh::supervisor::{Effect, Inbound, Role};
@@ -15,8 +16,6 @@ const EXPOSED: u64 = CHECK_INTERVAL + NODE_FAILS + 1000;
 const WRITES: u64 = 3;
 /// A write that was tried in vain before rests so long.
 const REST: u64 = 2000;
-/// A stop covers nothing any more: it waits so long for what is on its way, and then sends its burst.
-const HUSH: u64 = 500;
 /// A registration that lands after the burst is taken back by one more, which is a call.
 const SLACK: u64 = 50;
 /// An open listener's check passes after so long, where the agent takes what is said to it: well before it runs by itself.
@@ -69,7 +68,20 @@ impl Watch {
         if world.ready {
             assert_eq!(missing(world), None, "/ready says 200");
         }
+        self.hangs(world);
         self.exposure(world);
+    }
+
+    /// A child that is alive and does not answer is killed as soon as that is told.
+    fn hangs(&self, world: &World) {
+        let mesh = world.crew.mesh.as_ref().expect("a mesh");
+        for role in [Role::Agent, Role::Envoy] {
+            let hang = mesh.hang(role, world.now).filter(|_| self.stop_noticed.is_none());
+            if let Some(told_by) = hang.and_then(|hang| hang.told_by) {
+                let end = told_by + ms(world.crew.script.dies_on_kill.unwrap_or(0));
+                assert!(world.now <= end, "{role:?} hangs, and lives: {hang:?}");
+            }
+        }
     }
 
     fn bounded(&mut self, world: &World, at: Duration) {
@@ -85,6 +97,10 @@ impl Watch {
             Effect::StartChild(role) => {
                 assert!(self.stop_noticed.is_none(), "{role:?} is started in a stop");
                 self.restart(world, at, *role);
+            }
+            Effect::KillChild(role) if self.stop_noticed.is_none() => {
+                let told = world.crew.unresponsive.last();
+                assert_eq!(told, Some(&(at, *role)), "{role:?} is killed, and answers");
             }
             Effect::Record { event, cause } => self.record(world, at, *event, cause.as_deref()),
             Effect::TermChild(Role::Envoy) if !self.cut => {
@@ -105,7 +121,11 @@ impl Watch {
                 }
             }
             Event::ChecksCritical => self.withdrawn = cause.is_none(),
-            Event::PeersUpdated => self.confirmed = cause == Some("confirmed"),
+            Event::PeersUpdated => {
+                // What is still on its way can bring us back for a moment.
+                let settled = !world.crew.mesh.as_ref().expect("a mesh").calling;
+                self.confirmed = settled && cause == Some("confirmed");
+            }
             Event::AppsReleased if self.confirmed => {
                 let mesh = world.crew.mesh.as_ref().expect("a mesh");
                 // An agent that has left before anybody could ask is taken at its word.
@@ -160,35 +180,44 @@ impl Watch {
 
     fn exposure(&mut self, world: &World) {
         let (now, mesh) = (world.now, world.crew.mesh.as_ref().expect("a mesh"));
-        if !mesh.takes(now) || !mesh.agent_joined {
+        if !mesh.takes(now) || !mesh.agent_joined || mesh.hinders(now) {
             self.deaf = Some(now);
         } else if let Some(deaf) = &mut self.deaf {
             // Silence ends between two looks.
-            *deaf = (*deaf).max(mesh.silent_until.min(now));
+            *deaf = (*deaf).max(mesh.kept_back(now));
         }
         let offered = mesh.catalog == Some(true);
+        let serves = mesh.envoy_listens && mesh.hang(Role::Envoy, now).is_none();
         let takes_requests = world.plan.inbound != Inbound::None;
-        let wrong = offered && takes_requests && !mesh.envoy_listens && !mesh.servers_away(now);
+        let wrong = offered && takes_requests && !serves && !mesh.servers_away(now);
         self.exposed = wrong.then(|| self.exposed.unwrap_or(now));
         if let Some(since) = self.exposed {
+            // Nobody can know of one that hangs before it is killed, and `hangs` sees to that.
+            let since = since.max(mesh.hung_before(Role::Envoy, now));
             let heard = self.deaf.map_or(since, |deaf| since.max(deaf + ms(REST)));
-            let told = self.stop_noticed.map_or(heard, |stop| heard.max(stop + ms(HUSH)));
-            let end = (told + ms(WRITES * mesh.call + SLACK)).min(since + ms(EXPOSED));
+            // A stop has its burst instead, where that works.
+            let told = self.stop_noticed.is_none() || self.withdrawn;
+            let end = since + ms(EXPOSED);
+            let end = if told { end.min(heard + ms(WRITES * mesh.call + SLACK)) } else { end };
             assert!(now <= end, "offered without an Envoy since {since:?}, deaf {:?}", self.deaf);
         }
         let local = mesh.local.as_ref();
-        if offered && takes_requests && !world.plan.own_checks.native {
+        let checks = &world.plan.own_checks;
+        let told_by_native = checks.native && !world.plan.native_start_passing;
+        if offered && takes_requests && !told_by_native {
             let told_by_checks = local.is_some_and(|local| !local.ttl.is_empty());
             let known = local.is_some() && !mesh.servers_away(now) && mesh.agent_joined;
             assert!(!known || told_by_checks || world.crew.accepted, "offered before its app");
         }
         let could = local.is_some_and(|local| !local.proxy_check) && mesh.envoy_listens;
-        let late = could && mesh.takes(now) && self.stop_noticed.is_none();
+        let late = could && mesh.takes(now) && !mesh.hinders(now) && self.stop_noticed.is_none();
         self.unpassed = late.then(|| self.unpassed.unwrap_or(now));
         if let Some(since) = self.unpassed {
             assert!(now - since <= ms(PASSED), "not passing since {since:?}, with a listener");
         }
-        let passes = self.withdrawn && local.is_some_and(|local| local.passes());
+        // What is on its way may land, and is taken back then.
+        let settled = !mesh.calling && !mesh.burst_fails(now);
+        let passes = settled && self.withdrawn && local.is_some_and(|local| local.passes());
         self.passing_in_stop = passes.then(|| self.passing_in_stop.unwrap_or(now));
         if let Some(since) = self.passing_in_stop {
             assert!(now - since <= ms(mesh.call + SLACK), "passing in the stop since {since:?}");
