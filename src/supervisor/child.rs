@@ -224,6 +224,12 @@ impl Child {
         }
     }
 
+    /// Asks again one that was asked, and is still there.
+    pub(crate) fn stop_again(&self) -> Option<Act> {
+        let asked = matches!(self.state, State::Stopping { pid: Some(_) });
+        (asked && !self.was_killed).then_some(Act::Term)
+    }
+
     /// Kills what is left of it. `true` in the second place if there was something to kill.
     pub(crate) fn kill(&mut self) -> (Option<Act>, bool) {
         match self.state {

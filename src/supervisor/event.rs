@@ -182,6 +182,8 @@ pub enum TimerId {
     Dwell,
     /// Until inbound requests must have ended.
     Drain,
+    /// Until an agent that may not have heard its TERM gets another one.
+    TermAgain,
     /// Until Envoy must have exited.
     EnvoyExit,
     /// Until both IDs must be out.

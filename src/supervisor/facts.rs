@@ -143,6 +143,8 @@ pub struct Facts {
     // Startup.
     pub(crate) seen: Option<Arc<TaskSeen>>,
     pub(crate) agent_answers: bool,
+    /// When it first did in this life.
+    pub(crate) agent_answered_at: Duration,
     pub(crate) joined: bool,
     pub(crate) registered: bool,
     pub(crate) ever_registered: bool,

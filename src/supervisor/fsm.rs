@@ -10,7 +10,7 @@ use super::ending::Ending;
 use super::event::{Event, Source, TimerId};
 use super::facts::{App, Facts, Stop, StopCause};
 use super::phase::Phase;
-use super::plan::{AGENT_BACKOFF_MAX, Plan};
+use super::plan::{AGENT_BACKOFF_MAX, AGENT_SETTLES, Plan, TERM_AGAIN};
 use crate::admin::Request;
 use crate::config::OnBudgetSpent;
 use crate::exit;
@@ -229,7 +229,11 @@ impl Machine {
         } else if up && role == Role::Envoy {
             self.record(out, timeline::Event::EnvoyStarted, None);
         }
-        self.act(role, act, out);
+        if role == Role::Agent {
+            self.act_on_agent(act, at, out);
+        } else {
+            self.act(role, act, out);
+        }
     }
 
     fn on_child_exited(
@@ -343,6 +347,16 @@ impl Machine {
             Some(Act::Kill) => out.push(Effect::KillChild(role)),
             Some(Act::StartAt(at)) => self.arm(TimerId::Restart(role), at, out),
         }
+    }
+
+    /// The same for the agent, which is asked a second time where it may not have heard the first.
+    pub(crate) fn act_on_agent(&mut self, act: Option<Act>, at: Duration, out: &mut Vec<Effect>) {
+        let f = &self.facts;
+        let settled = f.agent_answers && at >= f.agent_answered_at + AGENT_SETTLES;
+        if act == Some(Act::Term) && !settled {
+            self.arm(TimerId::TermAgain, at + TERM_AGAIN, out);
+        }
+        self.act(Role::Agent, act, out);
     }
 
     /// Arms a timer; what was armed under the same ID is stale from now on.

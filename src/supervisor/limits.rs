@@ -48,6 +48,10 @@ impl Machine {
             }
             TimerId::Dwell => self.facts.dwelled = true,
             TimerId::Drain => self.end_drain(Some("timeout"), out),
+            TimerId::TermAgain => {
+                let act = self.agent.stop_again();
+                self.act(Role::Agent, act, out);
+            }
             TimerId::EnvoyExit => self.kill(Role::Envoy, out),
             TimerId::Deregister => self.facts.deregistered = true,
             TimerId::Cut => {

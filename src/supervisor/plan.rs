@@ -106,6 +106,12 @@ pub(crate) const ENVOY_EXIT_GRACE: Duration = Duration::from_secs(3);
 pub(crate) const WITHDRAW_LIMIT: Duration = Duration::from_secs(2);
 /// The same for taking the two IDs out (3 ms when the agent is well).
 pub(crate) const DEREGISTER_LIMIT: Duration = Duration::from_secs(1);
+/// From one TERM to the next for an agent that may not have heard the first: while it starts, Consul takes a TERM, tries to
+/// end the start, and forgets it where the start succeeds all the same (`command/agent/agent.go`; seen on 1.23). A leave
+/// takes 3 to 5 s, and a second TERM would cut it short.
+pub(crate) const TERM_AGAIN: Duration = Duration::from_secs(6);
+/// An agent whose API has answered for no longer than this may still be starting.
+pub(crate) const AGENT_SETTLES: Duration = Duration::from_secs(1);
 /// An update in flight when the sync is stopped gets this long to come back.
 pub(crate) const HUSH_LIMIT: Duration = Duration::from_millis(500);
 /// How long an agent that answers waits to be told of the task definition before it is told of us: the question was put

@@ -111,7 +111,7 @@ impl Machine {
             }
             Phase::Leaving => {
                 let act = self.agent.stop();
-                self.act(Role::Agent, act, out);
+                self.act_on_agent(act, at, out);
             }
             Phase::Exited => {
                 if !self.facts.abandoned {
@@ -138,7 +138,7 @@ impl Machine {
             if self.agent.may_exist() {
                 self.record(out, timeline::Event::AgentLeaveBegun, None);
             }
-            self.act(Role::Agent, act, out);
+            self.act_on_agent(act, at, out);
         }
     }
 

@@ -101,7 +101,10 @@ impl Machine {
                 if first && !self.facts.agent_answers && !self.facts.definition_is_settled(plan) {
                     self.arm(TimerId::Definition, at + DEFINITION_WAIT, out);
                 }
-                self.facts.agent_answers = true;
+                if !self.facts.agent_answers {
+                    self.facts.agent_answers = true;
+                    self.facts.agent_answered_at = at;
+                }
                 if !first && !self.facts.registered && self.facts.stop.is_none() {
                     self.register(plan, out);
                 }

@@ -10,6 +10,7 @@ use taskmesh::supervisor::{Ending, Event, Role};
 pub(crate) struct Proc {
     pub(crate) life: u32,
     pub(crate) alive: bool,
+    pub(crate) born_at: Duration,
     /// This life has answered once.
     pub(crate) answered: bool,
     /// It is to die so often, so long after each of its starts.
@@ -59,6 +60,7 @@ impl Crew {
         let proc = self.proc_mut(role);
         proc.life += 1;
         proc.alive = true;
+        proc.born_at = now;
         proc.answered = false;
         let (life, pid) = (Some((role, proc.life)), proc.pid(role));
         let (left, after) = &mut proc.doomed;

@@ -157,6 +157,7 @@ impl Crew {
             Effect::StartChild(role) => self.start(now, *role),
             Effect::TermChild(role) => {
                 let time = match role {
+                    Role::Agent if now < self.agent.born_at + ms(s.deaf) => None,
                     Role::Agent => s.agent_leaves,
                     Role::Envoy => s.envoy_exits,
                 };

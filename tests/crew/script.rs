@@ -39,6 +39,8 @@ pub(crate) struct Script {
     pub(crate) deregisters: Option<u64>,
     /// From TERM.
     pub(crate) agent_leaves: Option<u64>,
+    /// An agent younger than this does not hear a TERM.
+    pub(crate) deaf: u64,
     pub(crate) envoy_exits: Option<u64>,
     /// `restart.unresponsiveAfter`.
     pub(crate) unresponsive: u64,
@@ -70,6 +72,7 @@ impl Default for Script {
             drains: Some(60),
             deregisters: Some(3),
             agent_leaves: Some(4000),
+            deaf: 0,
             envoy_exits: Some(33),
             unresponsive: 15_000,
             dies_on_kill: Some(2),

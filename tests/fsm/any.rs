@@ -170,6 +170,7 @@ fn any_garbage() -> impl Strategy<Value = Event> {
         Just(TimerId::Peers),
         Just(TimerId::Dwell),
         Just(TimerId::Drain),
+        Just(TimerId::TermAgain),
         Just(TimerId::EnvoyExit),
         Just(TimerId::Deregister),
         Just(TimerId::Cut),

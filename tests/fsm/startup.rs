@@ -245,6 +245,23 @@ fn term_during_startup_undoes_just_what_was_done() {
 }
 
 #[test]
+fn an_agent_that_may_not_have_heard_its_term_gets_another_one() {
+    // It answers at 107, and hears nothing before 300.
+    let deaf = Script { deaf: 300, ..Script::default() };
+    for at in [50, 120] {
+        let world = World::of(plan(Inbound::Http), deaf.clone()).ecs_stops(at).finish();
+        let first = world.when("> term consul").unwrap();
+        let left = world.when("agent-left").unwrap();
+        assert_eq!((world.count("> term consul"), left - first), (2, 6000 + 4000), "{at}");
+        assert_eq!((world.count("deadline"), world.code()), (0, 0), "{at}");
+    }
+    // One that is only slow to leave, and was well before, is not disturbed.
+    let slow = Script { agent_leaves: Some(9000), ..Script::default() };
+    let world = World::of(plan(Inbound::Http), slow).ecs_stops(2000).finish();
+    assert_eq!((world.count("> term consul"), world.code()), (1, 0));
+}
+
+#[test]
 fn without_an_envoy_no_app_is_waited_for() {
     // It needs no mesh to start, and takes its time to end: once while the agent starts, once while it registers.
     let slow = App { waits_for_ready: false, starts: 1, ..App::new("app") }.ends(None);

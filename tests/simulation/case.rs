@@ -131,6 +131,7 @@ fn any_script(dice: &mut Dice) -> Script {
         quiet: Some(dice.spread(1, 700)),
         drains: perhaps(dice, 12_000, 6),
         agent_leaves: perhaps(dice, 8000, 8),
+        deaf: dice.spread(1, 2000),
         envoy_exits: perhaps(dice, 4000, 8),
         unresponsive: dice.spread(1000, 60_000),
         dies_on_kill: Some(dice.within(1, 20)),

@@ -132,6 +132,8 @@ pub(crate) async fn run(
     cli: Map<String, Value>,
     config: Config,
 ) -> Result<bool, String> {
+    // As the real one: a TERM that comes before everything is open is taken, and forgotten where the start succeeds.
+    let _deaf = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let (mut catalog, mut authority) = (Snapshot::default(), None);
     if config.server {
         let (snapshot, owner) = state::open_state(&config)?;
