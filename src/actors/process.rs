@@ -3,7 +3,7 @@
 use super::Site;
 use crate::process::{self, Child, ChildSpec, Memory, Reaper, Signal, SpawnError};
 use crate::supervisor::actor::{Reports, report};
-use crate::supervisor::{Ending, Event, Role, telling};
+use crate::supervisor::{Ending, Event, Role};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -127,7 +127,7 @@ async fn wait(
         None => Ending::Exit(exit),
     };
     let said = child.last_lines();
-    tracing::info!(child = role.name(), pid, %exit, last = telling(&said), "child exited");
+    tracing::info!(child = role.name(), pid, %exit, last = exit.telling(&said), "child exited");
     report(&reports, Event::ChildExited { role, exit, said });
 }
 

@@ -75,18 +75,6 @@ pub(crate) enum Verdict {
 /// So many of its last lines are told when it is given up.
 const LAST_LINES: usize = 5;
 
-/// Of a child's last lines the one that tells most: the last that speaks of an error, as Consul (`[ERROR]`, `==> Error`),
-/// Envoy (`[error]`, `[critical]`) and the Go runtime (`panic:`, `fatal error:`) mark it; else the very last. An agent
-/// that cannot have its port ends with `Exit code: code=1`.
-pub(crate) fn telling(said: &[String]) -> Option<&str> {
-    const MARKS: [&str; 6] = ["[err", "[crit", "panic:", "error:", "==> error", "==> failed"];
-    let of_an_error = |line: &&String| {
-        let line = line.to_ascii_lowercase();
-        MARKS.iter().any(|mark| line.contains(mark))
-    };
-    said.iter().rev().find(of_an_error).or(said.last()).map(String::as_str)
-}
-
 /// One child.
 #[derive(Debug, Clone)]
 pub struct Child {
@@ -316,30 +304,5 @@ impl Child {
         let whole = min.saturating_mul(1 << self.streak.min(20)).min(max);
         let fraction = (self.jitter % 1024) as u32;
         whole / 2 + (whole / 2) * fraction / 1024
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_line_that_speaks_of_an_error_tells_most() {
-        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        for (said, tells) in [
-            ("", None),
-            ("starting\nbye", Some("bye")),
-            (
-                "[INFO]  agent: joining\n[ERROR] agent: Error starting agent: error=\"bind: in use\"\n[INFO]  agent: Exit code: code=1",
-                Some("[ERROR] agent: Error starting agent: error=\"bind: in use\""),
-            ),
-            (
-                "[41][critical][main] no such extension\nexiting",
-                Some("[41][critical][main] no such extension"),
-            ),
-            ("panic: nil\n\ngoroutine 1 [running]:\nmain.main()", Some("panic: nil")),
-        ] {
-            assert_eq!(telling(&lines(said)), tells, "{said}");
-        }
     }
 }

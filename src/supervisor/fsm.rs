@@ -4,7 +4,7 @@
 //! entering a phase, from a child's own machine, or from a repair. So the order in which simultaneous events arrive
 //! does not matter, and SIGTERM during startup is one more fact.
 
-use super::child::{Act, Child, Role, Verdict, telling};
+use super::child::{Act, Child, Role, Verdict};
 use super::effect::Effect;
 use super::ending::Ending;
 use super::event::{Event, Source, TimerId};
@@ -288,7 +288,7 @@ impl Machine {
                     Role::Agent => Source::ConsulAgent,
                     Role::Envoy => Source::Envoy,
                 };
-                let why = match telling(said) {
+                let why = match exit.telling(said) {
                     Some(line) => format!("{exit}; it last printed: {line}"),
                     None => exit.to_string(),
                 };

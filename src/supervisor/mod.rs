@@ -36,7 +36,6 @@ mod shutdown;
 mod startup;
 mod status;
 
-pub(crate) use child::telling;
 pub use child::{Child, Role, State};
 pub use effect::Effect;
 pub use ending::Ending;
