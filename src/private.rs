@@ -2,17 +2,21 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Puts `bytes` at `path` with mode 0600 by renaming a finished file over it, so that a reader (Envoy watches for
-/// the rename) sees the old content or the new one, never a part.
+/// the rename) sees the old content or the new one, never a part. Where exactly this is there already nothing is
+/// written, so that a child that was started before can be started again on a disk that is full or read-only.
 ///
 /// # Errors
 /// What the file system says; the temporary file is removed then.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    if is_there(path, bytes).unwrap_or(false) {
+        return Ok(());
+    }
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a path of a file"))?;
@@ -32,6 +36,16 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _leftover = std::fs::remove_file(&temporary);
     }
     result
+}
+
+/// A file of ours that holds `bytes` with mode 0600; a link to one is none.
+fn is_there(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let there = std::fs::symlink_metadata(path)?;
+    Ok(there.is_file()
+        && there.mode() & 0o7777 == 0o600
+        && there.uid() == nix::unistd::geteuid().as_raw()
+        && there.len() == bytes.len() as u64
+        && std::fs::read(path)? == bytes)
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -68,6 +82,34 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(mode(&path), 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_there_already_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token.json");
+        let inode = || std::fs::symlink_metadata(&path).unwrap().ino();
+        write_private(&path, b"same").unwrap();
+        let first = inode();
+        write_private(&path, b"same").unwrap();
+        assert_eq!(inode(), first);
+        for (what, change) in [
+            ("content", &(|| std::fs::write(&path, "Same").unwrap()) as &dyn Fn()),
+            ("mode", &|| {
+                std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap()
+            }),
+            ("a link", &|| {
+                let target = dir.path().join("target");
+                std::fs::rename(&path, &target).unwrap();
+                std::os::unix::fs::symlink(target, &path).unwrap();
+            }),
+        ] {
+            change();
+            let before = inode();
+            write_private(&path, b"same").unwrap();
+            assert_ne!(inode(), before, "{what}");
+            assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"same".to_vec(), 0o600));
+        }
     }
 
     #[test]
