@@ -106,7 +106,12 @@ async fn run_agent(arguments: &[String]) -> Result<(), String> {
         Ok(true) => Ok(()),
         // As Consul: an exit without a leave is code 1.
         Ok(false) => Err(String::new()),
-        Err(error) => Err(error),
+        Err(error) => {
+            // As Consul says it, the reason before the last line.
+            tracing::error!("Error starting agent: error={error:?}");
+            tracing::info!("Exit code: code=1");
+            Err(String::new())
+        }
     }
 }
 

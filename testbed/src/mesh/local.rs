@@ -1,6 +1,7 @@
 //! What one agent itself holds: its services and checks, pushed to the catalog when they change.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,9 +64,17 @@ impl Local {
     /// Starts from what the data folder holds, as a restarted Consul agent does.
     pub(crate) fn open(file: Option<PathBuf>) -> Result<Arc<Self>, String> {
         let mut state = State::default();
-        if let Some(text) = file.as_ref().and_then(|f| std::fs::read_to_string(f).ok()) {
-            state = serde_json::from_str(&text)
-                .map_err(|e| format!("failed to decode persisted services: {e}"))?;
+        if let Some(file) = &file {
+            // As Consul opens its snapshot: a folder that cannot be written to ends the start, a full disk does not.
+            file.parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| OpenOptions::new().append(true).create(true).open(file))
+                .map_err(|e| format!("failed to open {}: {e}", file.display()))?;
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            if !text.is_empty() {
+                state = serde_json::from_str(&text)
+                    .map_err(|e| format!("failed to decode persisted services: {e}"))?;
+            }
         }
         let local =
             Arc::new(Self { state: Mutex::new(state), version: watch::Sender::new(1), file });
@@ -96,15 +105,33 @@ impl Local {
         let mut state = self.lock();
         let result = alter(&mut state);
         alias::recompute(&mut state);
-        if let Some(file) = &self.file
-            && let Ok(text) = serde_json::to_string(&*state)
-            && let Err(error) = std::fs::write(file, text)
-        {
+        if let Err(error) = self.keep(&state) {
             tracing::warn!(%error, "could not keep the services in the data folder");
         }
         drop(state);
         self.version.send_modify(|v| *v += 1);
         result
+    }
+
+    /// Writes the state to the data folder, as a whole or not at all.
+    fn keep(&self, state: &State) -> std::io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let temporary = file.with_extension("tmp");
+        let written = std::fs::write(&temporary, serde_json::to_string(state)?)
+            .and_then(|()| std::fs::rename(&temporary, file));
+        if written.is_err() {
+            // The first error is the one worth telling.
+            _ = std::fs::remove_file(&temporary).is_ok();
+        }
+        written
+    }
+
+    /// Whether a registration could be kept now: Consul refuses one that it cannot (tried on 1.8.7 and 1.23).
+    pub(crate) fn can_keep(&self) -> Result<(), String> {
+        self.keep(&self.lock()).map_err(|e| match &self.file {
+            Some(file) => format!("write {}: {e}", file.display()),
+            None => e.to_string(),
+        })
     }
 
     /// Registers a service with its checks. Checks that exist keep their status; with `replace`,

@@ -133,6 +133,7 @@ pub(crate) async fn register(
     if let Some(old) = old {
         caller.need_write("service", &old)?;
     }
+    kept(&agent)?;
     let replace = caller.flag("replace-existing-checks");
     agent.local.register(service, checks, &caller.token, replace);
     Ok(())
@@ -160,8 +161,12 @@ pub(crate) async fn maintenance(
 ) -> Result<(), ApiError> {
     let (on, reason) = switch(&caller)?;
     need_service(&agent, &caller, &id)?;
+    let check = format!("_service_maintenance:{id}");
+    if agent.local.read(|s| s.checks.contains_key(&check)) == on {
+        return Ok(());
+    }
     agent.local.maintenance(Some(&id), on, reason, &caller.token);
-    Ok(())
+    kept(&agent)
 }
 
 pub(crate) async fn check_register(
@@ -183,7 +188,13 @@ pub(crate) async fn check_register(
         let missing = || ApiError::missing(format!("ServiceID \"{id}\" does not exist"));
         caller.need_write("service", &name.ok_or_else(missing)?)?;
     }
-    agent.local.add_check(check, &caller.token).map_err(ApiError::missing)
+    agent.local.add_check(check, &caller.token).map_err(ApiError::missing)?;
+    kept(&agent)
+}
+
+/// A change of a check that cannot be kept in the data folder is made and refused (seen on Consul 1.8.7 and 1.23).
+fn kept(agent: &Agent) -> Result<(), ApiError> {
+    agent.local.can_keep().map_err(ApiError::internal)
 }
 
 fn need_check(agent: &Agent, caller: &Caller, id: &str) -> Result<(), ApiError> {
@@ -201,7 +212,7 @@ pub(crate) async fn check_deregister(
 ) -> Result<(), ApiError> {
     need_check(&agent, &caller, &id)?;
     agent.local.remove_check(&id);
-    Ok(())
+    kept(&agent)
 }
 
 #[derive(Deserialize)]
