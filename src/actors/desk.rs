@@ -171,15 +171,21 @@ impl Desk {
             }
             Write::PassProxyCheck => {
                 // Registering over an existing check keeps its status, so it has to go first.
-                match consul.deregister_check(&ids.listener_check()).await {
-                    Err(e) if !e.is_not_found() => return Err(of(Call::ListenerCheck)(e)),
-                    _ if hushed() => return Ok(()),
+                let id = ids.listener_check();
+                match consul.deregister_check(&id).await {
+                    Err(e) if !e.is_not_found() => self.or_is_so(e, &id, None).await?,
                     _ => {}
+                }
+                if hushed() {
+                    return Ok(());
                 }
                 let check = consul::listener_check(ids, self.config.proxy.public_listener_port)
                     .of_service(&ids.proxy, &self.config.service)
                     .started_as(CheckStatus::Passing);
-                consul.register_check(&check).await.map_err(of(Call::ListenerCheck))
+                match consul.register_check(&check).await {
+                    Err(e) => self.or_is_so(e, &id, Some(CheckStatus::Passing)).await,
+                    Ok(()) => Ok(()),
+                }
             }
             Write::EndHold => {
                 maintain(Call::ServiceMaintenance, &ids.service, false, "").await?;
@@ -191,6 +197,25 @@ impl Desk {
             Write::Cover => maintain(Call::ProxyMaintenance, &ids.proxy, true, COVER_REASON).await,
             Write::Uncover => maintain(Call::ProxyMaintenance, &ids.proxy, false, "").await,
         }
+    }
+
+    /// An agent that cannot write to its data folder has made a change of a check, and says 500 all the same. To try
+    /// again would take the check out and put it in for ever, at the servers too: so what counts is what it shows.
+    async fn or_is_so(
+        &self,
+        error: consul::Error,
+        check: &str,
+        wanted: Option<CheckStatus>,
+    ) -> Result<(), Failure> {
+        let shown = async || {
+            let checks = self.consul.checks().await.ok()?;
+            Some(checks.get(check).map(|check| check.status))
+        };
+        if error.is_server_error() && shown().await == Some(wanted) {
+            tracing::warn!(%error, "the agent has made the change, and cannot keep it");
+            return Ok(());
+        }
+        Err(of(Call::ListenerCheck)(error))
     }
 
     /// Tells when the app's own port accepts.

@@ -34,6 +34,17 @@ struct Inner {
     updated: BTreeMap<String, Value>,
     /// What it answers to writes of a stop, by a part of their path; so many times.
     fails: Vec<(&'static str, u16, usize)>,
+    /// It cannot keep what changes: it changes its checks, and says that it could not.
+    disk_full: bool,
+}
+
+impl Inner {
+    fn kept(&self) -> (StatusCode, String) {
+        match self.disk_full {
+            false => (StatusCode::OK, String::new()),
+            true => (StatusCode::INTERNAL_SERVER_ERROR, "no space left on device".to_owned()),
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -75,6 +86,17 @@ impl Agent {
                     let (_, status, left) = fail.unwrap();
                     *left -= 1;
                     (StatusCode::from_u16(*status).unwrap(), "no".to_owned())
+                }
+                ["agent", "check", "deregister", id] => match s.checks.remove(id) {
+                    None => (StatusCode::NOT_FOUND, "unknown check ID".to_owned()),
+                    Some(_) => s.kept(),
+                },
+                ["agent", "check", "register"] => {
+                    let body: Value = serde_json::from_slice(body).unwrap();
+                    let id = body["ID"].as_str().unwrap().to_owned();
+                    let shown = json!({ "CheckID": id, "Status": body["Status"], "ServiceID": body["ServiceID"] });
+                    s.checks.insert(id, shown);
+                    s.kept()
                 }
                 ["agent", "service", "maintenance", id] => {
                     s.maintained.insert(id.to_owned(), uri.query().unwrap().to_owned());
@@ -228,6 +250,29 @@ impl Scene {
         let heard = self.heard.try_recv();
         assert!(heard.is_err(), "{heard:?}");
     }
+}
+
+#[tokio::test]
+async fn a_check_that_an_agent_changes_and_cannot_keep_is_changed_once_and_holds_up_nothing() {
+    let mut scene = Scene::start(Agent::default()).await;
+    scene.registered().await;
+    scene.agent.with(|s| s.disk_full = true);
+    let before = scene.agent.with(|s| s.writes);
+    scene.actor.cast(Msg::PassProxyCheck).unwrap();
+    scene.actor.cast(Msg::Cover).unwrap();
+    let proxy = scene.ids.proxy.clone();
+    timeout(PATIENCE, async {
+        while !scene.agent.with(|s| s.maintained[&proxy].contains("enable=true")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("the next write never came");
+    let check = scene.ids.listener_check();
+    scene.agent.with(|s| {
+        assert_eq!(s.checks[&check]["Status"], "passing");
+        assert_eq!(s.writes - before, 3, "out, in, and the next");
+    });
 }
 
 #[tokio::test]

@@ -71,7 +71,11 @@ mod tests {
         for (exit, said, told) in [
             (&code(1), &consul, Some(&*consul[1])),
             (&code(1), &envoy, Some(&*envoy[0])),
-            (&code(2), &lines(&["panic: nil", "goroutine 1 [running]:", "main.main()"]), Some("panic: nil")),
+            (
+                &code(2),
+                &lines(&["panic: nil", "goroutine 1 [running]:", "main.main()"]),
+                Some("panic: nil"),
+            ),
             (&code(1), &lines(&["one", "two", " "]), Some("two")),
             (&killed, &consul, Some(&*consul[2])),
             (&code(0), &consul, Some(&*consul[2])),

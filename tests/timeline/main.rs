@@ -6,6 +6,7 @@ mod agent;
 mod auto;
 mod causes;
 mod company;
+mod disk;
 mod early;
 mod examples;
 mod faults;

@@ -1,7 +1,10 @@
 //! What a task needs is away for a while: it says so, stops nothing, floods nothing, and is whole again afterwards.
 
 use crate::faults::kill_child;
-use crate::support::{LONG, Seen, assert_stopped, cluster, code, serving, stopped};
+use crate::support::{
+    LONG, Seen, assert_stopped, cluster, code, problem, serving, stopped, until, until_held,
+    until_ready,
+};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
@@ -15,32 +18,6 @@ use testbed::faults::{Kind, Witness};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-
-/// Polls until `so` gives something.
-async fn until<T>(what: &str, task: &MeshTask, so: impl AsyncFn() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = so().await {
-            return found;
-        }
-        assert!(began.elapsed() < LONG, "{what}: {}", task.last_lines(40));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn until_ready(task: &MeshTask) {
-    until("ready", task, async || {
-        let ready = task.admin("/ready").await.ok()?;
-        (ready["ready"] == true).then_some(())
-    })
-    .await;
-}
-
-/// What `/v1/status` says is wrong with `what`.
-async fn problem(task: &MeshTask, what: &str) -> Option<Value> {
-    let status = task.admin("/v1/status").await.ok()?;
-    status["problems"].as_array()?.iter().find(|problem| problem["what"] == what).cloned()
-}
 
 #[tokio::test]
 async fn envoy_is_back_at_the_agent_soon_after_its_restart() {
@@ -175,15 +152,8 @@ async fn a_port_of_a_child_that_is_taken_is_named_and_waited_for() {
         let title = format!("A port of a child is taken ({name} of {latch})");
         let mut fault = Witness::of(Kind::Machine, &title);
         let (task, taken) = with_a_port_taken(&cluster, &format!("api-{name}"), port).await;
-        until(name, &task, async || {
-            let ready = task.admin("/ready").await.ok()?;
-            let pending = ready["pending"].as_array()?.clone();
-            let held = pending.iter().find(|pending| pending["latch"] == latch)?;
-            let reason = held["reason"].as_str()?.to_lowercase();
-            reason.contains("address already in use").then_some(())
-        })
-        .await;
-        fault.told("`/ready`: the child's last line, `address already in use`");
+        until_held(&task, latch, "address already in use").await;
+        fault.told("`/ready`: the child's last error, `address already in use`");
         drop(taken);
         fault.lifted();
         task.wait_event(Event::Ready, LONG).await.expect("ready once the port is free");
@@ -197,13 +167,7 @@ async fn a_public_listener_whose_port_is_taken_is_named_and_opens_once_it_is_fre
     let (task, taken) = with_a_port_taken(&cluster, "api-1", |task| task.ports.public).await;
     // Somebody accepts there; it is not Envoy, so nothing is ready.
     let mut fault = Witness::of(Kind::Machine, "The port of the public listener is taken");
-    until("named", &task, async || {
-        let ready = task.admin("/ready").await.ok()?;
-        let pending = ready["pending"].as_array()?.clone();
-        let held = pending.iter().find(|pending| pending["latch"] == "envoy listeners")?;
-        held["reason"].as_str()?.contains("another process listens on port").then_some(())
-    })
-    .await;
+    until_held(&task, "envoy listeners", "another process listens on port").await;
     fault.told("`/ready`: `another process listens on port 20000, ..`");
     drop(taken);
     fault.lifted();

@@ -3,8 +3,10 @@
 use serde_json::Value;
 use std::time::Duration;
 use taskmesh::timeline::Event;
-use testbed::cluster::{Backend, Cluster, MeshTask, TaskPlan};
+use testbed::cluster::{Backend, Cluster, MeshTask, TaskPlan, get_until};
+use testbed::definitions::wrapped;
 use testbed::ecs::{StopOrder, TaskResult};
+use tokio::time::Instant;
 
 pub(crate) use testbed::seen::{Seen, assert_started, assert_stopped};
 
@@ -68,4 +70,83 @@ pub(crate) fn assert_ended(result: &TaskResult, codes: &[(&str, i32)], seen: &Se
         assert!(all.contains(&(*name, *code, false)), "{name} {code}: {all:?} {:#?}", seen.lines());
     }
     assert!(all.iter().all(|(.., killed)| !killed), "killed by ECS: {all:?} {:#?}", seen.lines());
+}
+
+/// Polls until `so` gives something.
+pub(crate) async fn until<T>(what: &str, task: &MeshTask, so: impl AsyncFn() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = so().await {
+            return found;
+        }
+        assert!(began.elapsed() < LONG, "{what}: {}", task.last_lines(40));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Until `/ready` says 200.
+pub(crate) async fn until_ready(task: &MeshTask) {
+    until("ready", task, async || {
+        let ready = task.admin("/ready").await.ok()?;
+        (ready["ready"] == true).then_some(())
+    })
+    .await;
+}
+
+/// What `/v1/status` says is wrong with `what`.
+pub(crate) async fn problem(task: &MeshTask, what: &str) -> Option<Value> {
+    let status = task.admin("/v1/status").await.ok()?;
+    status["problems"].as_array()?.iter().find(|problem| problem["what"] == what).cloned()
+}
+
+/// Waits until `/ready` holds this latch for a reason with these words, whatever their case; gives the reason.
+pub(crate) async fn until_held(task: &MeshTask, latch: &str, words: &str) -> String {
+    until(&format!("{latch}: {words}"), task, async || {
+        let ready = task.admin("/ready").await.ok()?;
+        let held = ready["pending"].as_array()?.iter().find(|held| held["latch"] == latch)?.clone();
+        let reason = held["reason"].as_str()?.to_owned();
+        let said = reason.to_lowercase().contains(&words.to_lowercase());
+        (said && held["forSeconds"].as_f64().is_some()).then_some(reason)
+    })
+    .await
+}
+
+/// Waits until an event has been on the timeline so often.
+pub(crate) async fn until_counted(task: &MeshTask, event: Event, times: usize) {
+    until(event.name(), task, async || (count(task, event).await >= times).then_some(())).await;
+}
+
+/// How often an event is on the timeline.
+pub(crate) async fn count(task: &MeshTask, event: Event) -> usize {
+    let timeline = task.timeline().await.map(|timeline| timeline.events).unwrap_or_default();
+    timeline.iter().filter(|record| record.event == event).count()
+}
+
+/// Does something in the task's helper container.
+pub(crate) async fn within(task: &MeshTask, script: &str) {
+    let supervisor = task.ecs.container("taskmesh").expect("taskmesh");
+    let done = supervisor.exec(&["/bin/sh", "-c", script]).await.expect("exec");
+    let exit = done.finished().await;
+    assert_eq!(exit.code(), 0, "{script}: {:?}", done.output().snapshot());
+}
+
+/// A task that calls `api` through the mesh, see [`call`].
+pub(crate) async fn caller(cluster: &Cluster) -> MeshTask {
+    let upstream = ["--upstream", "http://127.0.0.1:{{upstream_port}}"];
+    serving(cluster, TaskPlan::new("web-1", "web", wrapped("web", &upstream)).upstream("api")).await
+}
+
+/// One call, repeated until it comes through.
+pub(crate) async fn call(web: &MeshTask) {
+    let url = format!("http://127.0.0.1:{}/call", web.ports.app);
+    get_until(web.ecs.host(), &url, LONG).await.expect("an answer through the mesh");
+}
+
+/// Until peers are sent to the one instance of `api`.
+pub(crate) async fn until_offered(cluster: &Cluster, task: &MeshTask) {
+    until("offered", task, async || {
+        let proxies = cluster.offered("api").await.ok()?;
+        (proxies.len() == 1 && proxies.iter().all(|(_, critical)| !critical)).then_some(())
+    })
+    .await;
 }
