@@ -18,7 +18,7 @@ const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// Killed before Envoy and us when memory runs out: it is the largest, and the task lives without it.
 const OOM_SCORE: i32 = 500;
 
-/// From one question whether a server answers to the next, and while none does.
+/// From one question whether a server answers to the next, and to the one that makes sure that none does.
 const SERVERS_INTERVAL: Duration = Duration::from_secs(5);
 const SERVERS_AGAIN: Duration = Duration::from_secs(1);
 
@@ -164,7 +164,8 @@ impl State {
             oom_score_adj: Some(OOM_SCORE),
         };
         if let Some(pid) = self.runner.start(spec) {
-            self.runner.beside(probe(self.consul.clone(), self.reports.clone()));
+            let heard = self.runner.listen();
+            self.runner.beside(probe(self.consul.clone(), heard, self.reports.clone()));
             self.watch(pid);
         }
     }
@@ -238,10 +239,17 @@ async fn version(site: &Site) -> Result<Version, Unusable> {
 }
 
 /// Tells when the agent answers, when it has joined, and from then on when no server answers.
-async fn probe(consul: Client, reports: Reports) {
-    let mut beat = Beat::new();
+async fn probe(consul: Client, heard: impl Fn() -> Vec<String>, reports: Reports) {
+    let mut beat = Beat::patient();
     let mut answered = false;
+    // Among the lines of an agent that cannot join there are many others.
+    let mut in_its_words = None;
     loop {
+        in_its_words = consul::why_not_joined(&heard()).or(in_its_words);
+        let told = |why: String| match &in_its_words {
+            Some(words) => format!("{why}; it says: {words}"),
+            None => why,
+        };
         match consul.leader().await {
             Ok(leader) => {
                 if !answered {
@@ -253,11 +261,11 @@ async fn probe(consul: Client, reports: Reports) {
                     report(&reports, Event::AgentJoined);
                     return watch_servers(&consul, &reports).await;
                 }
-                let why = Some("the agent has not joined: no server answers yet".to_owned());
+                let why = Some(told("the agent has not joined: no server answers yet".to_owned()));
                 report(&reports, Event::Trouble { source: Source::ConsulAgent, why });
             }
             Err(e) => {
-                let why = Some(e.to_string());
+                let why = Some(told(e.to_string()));
                 report(&reports, Event::Trouble { source: Source::ConsulAgent, why });
             }
         }
@@ -272,7 +280,7 @@ async fn watch_servers(consul: &Client, reports: &Reports) {
     let mut unanswered = 0;
     loop {
         // Every task of a mesh asks its servers this.
-        let pause = if unanswered > 0 { SERVERS_AGAIN } else { SERVERS_INTERVAL };
+        let pause = if unanswered == 1 { SERVERS_AGAIN } else { SERVERS_INTERVAL };
         tokio::time::sleep(jittered(pause)).await;
         if matches!(consul.leader().await, Ok(Some(_))) {
             unanswered = 0;

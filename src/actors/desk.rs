@@ -67,7 +67,7 @@ impl Desk {
     /// Tries until it worked, something newer is to be written, or the hush came; a call that was begun is always
     /// waited for.
     pub(super) async fn write(mut self, write: Write) {
-        let mut beat = Beat::new();
+        let mut beat = Beat::patient();
         let mut said = Said::default();
         let mut refusals = 0;
         // Whether the agent knew a leader before the last call: of interest from the first 403 on.

@@ -133,7 +133,7 @@ fn bootstrap_path(site: &Site) -> PathBuf {
 
 /// Has the bootstrap made, edits and writes it; tries again until it worked, for the agent may just be restarting.
 async fn write_bootstrap(site: Site, identity: Arc<Identity>, reports: Reports) {
-    let mut beat = Beat::new();
+    let mut beat = Beat::patient();
     let mut said = Said::default();
     loop {
         match try_bootstrap(&site, &identity).await {

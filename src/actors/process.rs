@@ -59,6 +59,12 @@ impl Runner {
         self.child.as_ref().map(|child| child.last_lines()).unwrap_or_default()
     }
 
+    /// The same of this child, for whoever runs beside it.
+    pub(crate) fn listen(&self) -> impl Fn() -> Vec<String> + Send + 'static {
+        let child = self.child.clone();
+        move || child.as_ref().map(|child| child.last_lines()).unwrap_or_default()
+    }
+
     /// It could not even be tried.
     pub(crate) fn failed(&self, why: String, fatal: bool) {
         tracing::error!(child = self.role.name(), %why, "cannot start");
@@ -131,19 +137,29 @@ async fn wait(
     report(&reports, Event::ChildExited { role, exit, said });
 }
 
-/// A delay that grows from 10 to 250 ms, and differs by up to a quarter from one to the next, so that tasks which lost
-/// the same thing do not ask for it in step: the beat of every wait for something that is about to come up.
-pub(crate) struct Beat(Duration);
+/// A delay that grows from 10 to 250 ms, a twentieth of what was waited before, and differs by up to a quarter from one
+/// to the next, so that tasks which lost the same thing do not ask for it in step: the beat of every wait for something
+/// that is about to come up.
+pub(crate) struct Beat {
+    next: Duration,
+    longest: Duration,
+}
 
 impl Beat {
     pub(crate) fn new() -> Self {
-        Self(Duration::from_millis(10))
+        Self { next: Duration::from_millis(10), longest: Duration::from_millis(250) }
+    }
+
+    /// The same up to 2 s, for what costs others something: an agent without servers logs two lines for each question
+    /// that it needs one for.
+    pub(crate) fn patient() -> Self {
+        Self { longest: Duration::from_secs(2), ..Self::new() }
     }
 
     pub(crate) async fn rest(&mut self) {
-        tokio::time::sleep(jittered(self.0)).await;
+        tokio::time::sleep(jittered(self.next)).await;
         // Quick while the thing usually comes up (0.1 to 0.5 s), slow when it does not.
-        self.0 = self.0.mul_f64(1.05).min(Duration::from_millis(250));
+        self.next = self.next.mul_f64(1.05).min(self.longest);
     }
 }
 

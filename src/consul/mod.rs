@@ -23,6 +23,7 @@ mod data_folder;
 mod drift;
 mod error;
 mod extra_config;
+mod join;
 mod node;
 mod redact;
 mod registration;
@@ -40,6 +41,7 @@ pub use error::{Error, Result};
 pub use extra_config::{
     DATACENTER, TASK_ADDRESS, expand_extra_config, extra_config_file_name, extra_config_variables,
 };
+pub use join::why_not_joined;
 pub use node::{node_id, node_name};
 pub use redact::{redacted, redacted_extra_config};
 pub use registration::{

@@ -4,6 +4,7 @@
 mod acl;
 mod agent;
 mod auto;
+mod away;
 mod causes;
 mod company;
 mod disk;

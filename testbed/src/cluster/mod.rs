@@ -22,7 +22,7 @@ pub use task::MeshTask;
 use self::backend::Programs;
 use self::http::get;
 use crate::ecs::{EcsTask, TaskSpec};
-use crate::mesh::Kind;
+use crate::mesh::{Kind, ServerOptions};
 use crate::net::{Host, Lan, Process};
 use crate::scratch::Scratch;
 use anyhow::{Context, Result, bail};
@@ -38,6 +38,7 @@ const MANAGEMENT: &str = "00000000-0000-4000-8000-000000000001";
 pub struct Cluster {
     // Fields are dropped in this order: processes before the folder they write to.
     server: Process,
+    server_options: ServerOptions,
     lan: Lan,
     backend: Backend,
     kind: Kind,
@@ -101,6 +102,21 @@ impl Cluster {
     /// The server's process.
     pub fn server(&self) -> &Process {
         &self.server
+    }
+
+    /// Kills the server: from then on its ports refuse.
+    pub async fn kill_server(&self) {
+        self.server.kill();
+        self.server.wait().await;
+    }
+
+    /// Starts the server that was killed again, on the same ports and with what it had kept, and waits until it leads.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub async fn restart_server(&mut self) -> Result<()> {
+        self.server = start_server(self.lan.hub(), &self.server_options).await?;
+        Ok(())
     }
 
     /// Asks the server's HTTP API.

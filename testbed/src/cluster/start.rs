@@ -127,6 +127,7 @@ impl ClusterPlan {
             backend: self.backend,
             programs,
             kind: options.kind,
+            server_options: options,
             security,
             dir,
         };

@@ -30,8 +30,9 @@ pub(crate) async fn join_forever(agent: Arc<Agent>) {
             None => match join(&agent).await {
                 Ok(server) => server,
                 Err(error) => {
-                    tracing::warn!(error, retry = ?agent.config.retry_interval,
-                        "Join cluster failed, will retry");
+                    tracing::warn!(
+                        "(LAN) couldn't join: number_of_nodes=0\n  error=\n  | errors occurred:\n{error}\n"
+                    );
                     sleep(agent.config.retry_interval).await;
                     continue;
                 }
@@ -63,10 +64,14 @@ async fn join(agent: &Agent) -> Result<SocketAddr, String> {
         };
         match ask_to_join(agent, &target).await {
             Ok(server) => return Ok(server),
-            Err(error) => errors.push(format!("{target}: {error}")),
+            // Worded and laid out as Consul's.
+            Err(error) if error.contains("dns error") => {
+                errors.push(format!("  | \\t* Failed to resolve {target}: lookup: {error}"));
+            }
+            Err(error) => errors.push(format!("  | \\t* Failed to join {target}: {error}")),
         }
     }
-    if errors.is_empty() { Err("no retry_join".into()) } else { Err(errors.join("; ")) }
+    if errors.is_empty() { Err("no retry_join".into()) } else { Err(errors.join("\n")) }
 }
 
 async fn ask_to_join(agent: &Agent, target: &str) -> Result<SocketAddr, String> {
