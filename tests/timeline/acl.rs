@@ -1,6 +1,9 @@
 //! A mesh that allows nothing without a token.
 
-use crate::support::{LONG, Seen, assert_started, assert_stopped};
+use crate::support::{
+    LONG, Seen, assert_started, assert_stopped, problem, serving, until, until_offered, until_ready,
+};
+use nix::sys::signal::Signal;
 use serde_json::json;
 use taskmesh::timeline::Event;
 use testbed::cluster::{Backend, Cluster, TaskPlan};
@@ -183,4 +186,54 @@ async fn an_old_envoy_gets_the_token_in_its_bootstrap_and_a_current_one_in_a_fil
         assert_eq!(bootstrap.contains(&tokens.service), inline, "{name}");
         assert_eq!(read("consul-token.json").is_ok(), !inline, "{name}");
     }
+}
+
+/// With ACLs an agent asks its servers who a token is; 1.8.7 answers hardly anything while they hang.
+#[tokio::test]
+async fn on_consul_1_8_7_an_agent_whose_servers_hang_is_not_taken_for_dead() {
+    let consul = match testbed::parts::consul187() {
+        Ok(consul) => consul,
+        Err(missing) => return testbed::skip::skip(&missing.to_string()),
+    };
+    let backend = Backend::V187(consul);
+    let (cluster, tokens) = Cluster::start_with_acls(backend, "api").await.expect("cluster");
+    let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
+        .config(json!({
+            "consul": {
+                "acl": {},
+                "agentToken": { "env": "AGENT_TOKEN" },
+                "serviceToken": { "env": "CONSUL_HTTP_TOKEN" },
+                // It forgets at once what it knew of tokens.
+                "extraConfig": "acl { token_ttl = \"1s\" policy_ttl = \"1s\" role_ttl = \"1s\" }"
+            },
+            "restart": { "unresponsiveAfter": "2s" }
+        }))
+        .platform(move |spec| {
+            spec.env.insert("CONSUL_HTTP_TOKEN".to_owned(), tokens.service);
+            spec.env.insert("AGENT_TOKEN".to_owned(), tokens.agent);
+        });
+    let task = serving(&cluster, plan).await;
+    let agent = task.child("consul").expect("an agent").pid;
+    // The fault.
+    assert!(cluster.server().signal(Signal::SIGSTOP));
+    let said = until("named", &task, async || problem(&task, "consul servers").await).await;
+    assert!(said["why"].as_str().expect("why").contains("no server answers"), "{said:#}");
+    // By now it was silent on much for several times as long as a child may be.
+    let lasted = said["forSeconds"].as_f64().expect("seconds") + 10.0;
+    until("it lasts", &task, async || {
+        (problem(&task, "consul servers").await?["forSeconds"].as_f64()? > lasted).then_some(())
+    })
+    .await;
+    // Over, and whole again.
+    assert!(cluster.server().signal(Signal::SIGCONT));
+    until("over", &task, async || problem(&task, "consul servers").await.is_none().then_some(()))
+        .await;
+    until_ready(&task).await;
+    until_offered(&cluster, &task).await;
+    assert_eq!(task.child("consul").expect("an agent").pid, agent);
+    let seen = Seen(task.timeline().await.expect("timeline"));
+    seen.has_no(Event::ChildExited);
+    task.ecs.stop();
+    let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
 }
