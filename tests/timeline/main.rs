@@ -10,6 +10,7 @@ mod company;
 mod disk;
 mod early;
 mod examples;
+mod exits;
 mod faults;
 mod health;
 mod load;
