@@ -16,6 +16,7 @@ mod health;
 mod load;
 mod migrate;
 mod offer;
+mod oom;
 mod outages;
 mod refusal;
 mod repair;
