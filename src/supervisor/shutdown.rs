@@ -199,9 +199,9 @@ impl Machine {
             Event::Quiet(source) if QUIETABLE.contains(&source) => {
                 self.facts.quiet.insert(source);
                 // Not waited for any longer, and it came back only now: it may have undone the burst, for registering
-                // and the end of a hold or a cover all end maintenance.
+                // and the end of a hold or a cover all end maintenance. A leaving agent still takes another.
                 let late = (Phase::Withdrawing..Phase::Deregistering).contains(&self.phase);
-                if source == Source::Registration && late && self.agent.is_up() {
+                if source == Source::Registration && late && self.agent.may_exist() {
                     out.push(Effect::Withdraw);
                 }
             }

@@ -292,6 +292,12 @@ fn whatever_write_comes_back_after_the_burst_is_withdrawn_again() {
     let late = Event::Quiet(Source::Registration);
     let end = stopped_with(|s| s.quiet = None).event(4000, late.clone()).finish();
     assert_eq!(end.count("> withdraw"), 2, "{:?}", end.stop_story());
+    // An agent that was told to leave has not left yet.
+    let apps = vec![App::new("app").ends(Some(2000))];
+    let script = Script { quiet: None, apps, ..Script::default() };
+    let plan = Plan { leave: LeaveOrder::First, ..plan(Inbound::Http) };
+    let end = World::of(plan, script).ecs_stops(3000).event(4000, late.clone()).finish();
+    assert_eq!(end.count("> withdraw"), 2, "{:?}", end.stop_story());
     // In time it is nothing.
     let end = stopped_with(|s| s.quiet = None).event(3400, late).finish();
     assert_eq!(end.count("> withdraw"), 1, "{:?}", end.stop_story());
