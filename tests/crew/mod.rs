@@ -13,12 +13,15 @@
 //! | `failing` | writes that fail at the agent |
 //! | `hang` | a child that is alive and answers nothing |
 //! | `world` | runs the machine against them on a virtual clock; what it writes reads like the timeline |
+//! | `paused` | the same crew behind the real actor, on tokio's paused clock |
+//! | `agenda` | what is due when |
 //! | `promises` | what must hold of every life that came to its exit |
 //! | `dice` | chance from a seed |
 
 // Each test binary that shares this uses a part of it.
 #![allow(dead_code)]
 
+mod agenda;
 pub(crate) mod checks;
 pub(crate) mod children;
 pub(crate) mod crew;
@@ -27,6 +30,7 @@ pub(crate) mod failing;
 pub(crate) mod fault;
 pub(crate) mod hang;
 pub(crate) mod mesh;
+pub(crate) mod paused;
 pub(crate) mod promises;
 pub(crate) mod script;
 pub(crate) mod task;

@@ -1,6 +1,7 @@
 //! The machine against its [`Crew`] on a virtual clock. Scenarios are written as what happens from outside, and read
 //! as the timeline that comes of it.
 
+use super::agenda::Agenda;
 use super::crew::{Crew, Due, What};
 use super::script::{App, Change, Script, ms};
 use std::collections::{BTreeMap, VecDeque};
@@ -31,8 +32,10 @@ pub(crate) struct World {
     pub(crate) crew: Crew,
     pub(crate) machine: Machine,
     pub(crate) now: Duration,
-    /// By time; at the same time in the order in which they were put there.
-    queue: BTreeMap<Duration, VecDeque<What>>,
+    queue: Agenda<What>,
+    /// As tokio has it: a timer ends at a whole millisecond, and goes before whatever else is due then.
+    pub(crate) like_tokio: bool,
+    timers: Agenda<Event>,
     /// What was recorded, and what was done (these begin with `>`).
     story: Vec<(u64, String)>,
     pub(crate) effects: Vec<(Duration, Effect)>,
@@ -57,7 +60,9 @@ impl World {
             plan,
             crew: Crew::new(script),
             now: Duration::ZERO,
-            queue: BTreeMap::new(),
+            queue: Agenda::default(),
+            like_tokio: false,
+            timers: Agenda::default(),
             story: Vec::new(),
             effects: Vec::new(),
             exit: None,
@@ -79,7 +84,7 @@ impl World {
     }
 
     pub(crate) fn put(&mut self, at: Duration, what: What) {
-        self.queue.entry(at).or_default().push_back(what);
+        self.queue.put(at, what);
     }
 
     /// Something from outside, at so many ms.
@@ -125,13 +130,22 @@ impl World {
         }
     }
 
-    /// Goes on by one instant, unless nothing is due by `until`, or it is all over.
+    /// Goes on by one instant, or like tokio by one event, unless nothing is due by `until`, or it is all over.
     pub(crate) fn advance(&mut self, until: Duration) -> bool {
-        let first = self.queue.first_entry().filter(|entry| *entry.key() <= until);
-        let Some(entry) = first.filter(|_| self.exit.is_none()) else { return false };
-        self.now = *entry.key();
-        let due = entry.remove();
-        self.instant(due);
+        let timer = self.timers.next().filter(|at| self.queue.next().is_none_or(|due| *at <= due));
+        let first = timer.or(self.queue.next()).filter(|at| *at <= until);
+        let Some(now) = first.filter(|_| self.exit.is_none()) else { return false };
+        self.now = now;
+        if timer.is_some() {
+            let timer = self.timers.pop().expect("a timer");
+            self.take(timer);
+        } else if self.like_tokio {
+            let due = self.queue.pop().expect("something is due");
+            self.one_by_one(VecDeque::from([due]));
+        } else {
+            let due = self.queue.pop_instant();
+            self.instant(due);
+        }
         true
     }
 
@@ -194,7 +208,12 @@ impl World {
                 Effect::Exit(code) => self.exit = Some((self.now, *code)),
                 Effect::Arm { id, at, generation } => {
                     let timer = Event::Timer { id: *id, generation: *generation };
-                    self.put((*at).max(self.now), What::Fact(timer, None));
+                    let at = (*at).max(self.now);
+                    if self.like_tokio {
+                        self.timers.put(ms(at.as_nanos().div_ceil(1_000_000) as u64), timer);
+                    } else {
+                        self.put(at, What::Fact(timer, None));
+                    }
                 }
                 effect => {
                     let dues = self.crew.perform(self.now, effect);

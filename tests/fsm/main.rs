@@ -7,7 +7,7 @@
 //! | `any`, `random` | worlds made at random, and what must hold in every one of them |
 //! | `limits` | how much time a stop has, and what is cut when it is over |
 //! | `progress` | the lines that say what is waited for |
-//! | `paused` | the same crew behind the real actor, on tokio's paused clock |
+//! | `paused` | the same crew behind the real actor, on tokio's paused clock: `tests/simulation` has lives of it by chance |
 
 #[path = "../crew/mod.rs"]
 mod shared;

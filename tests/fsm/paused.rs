@@ -1,157 +1,15 @@
 //! The actor around the machine on tokio's paused clock: offsets of the recorded timeline, supervision, the status
 //! watch. The crew is the one of `world`, so the times are the same; only here they go through ractor and real timers.
 
-use crate::crew::{Crew, Due, What};
+use crate::crew::{Crew, What};
 use crate::script::{App, Script, ms};
+use crate::shared::paused::Running;
 use crate::world::plan;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
-use taskmesh::admin::Status;
-use taskmesh::supervisor::actor::{Arguments, Msg, Outcome, Supervisor};
-use taskmesh::supervisor::{Effect, Event, Hands, Inbound, Plan};
-use taskmesh::timeline::{Log, Timeline};
-use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep_until};
-
-/// The crew, shared by the hands and by what is due.
-#[derive(Clone)]
-struct Shared {
-    crew: Arc<Mutex<Crew>>,
-    effects: Arc<Mutex<Vec<Effect>>>,
-    supervisor: ActorRef<Msg>,
-    epoch: Instant,
-}
-
-impl Shared {
-    fn crew(&self) -> MutexGuard<'_, Crew> {
-        self.crew.lock().unwrap()
-    }
-
-    fn schedule(&self, dues: Vec<Due>) {
-        for due in dues {
-            let this = self.clone();
-            tokio::spawn(async move {
-                sleep_until(this.epoch + due.at).await;
-                let (event, more) = this.crew().deliver(due.at, due.what);
-                if let Some(event) = event {
-                    // The supervisor may be gone: what comes after the end interests nobody.
-                    drop(this.supervisor.cast(Msg::Event(event)));
-                }
-                this.schedule(more);
-            });
-        }
-    }
-}
-
-impl Hands for Shared {
-    fn perform(&mut self, effect: Effect) {
-        let dues = self.crew().perform(self.epoch.elapsed(), &effect);
-        self.schedule(dues);
-        self.effects.lock().unwrap().push(effect);
-    }
-
-    fn service_id(&self) -> String {
-        "web-158d".to_owned()
-    }
-}
-
-/// An actor that dies of the first message it gets.
-struct Mortal;
-
-impl Actor for Mortal {
-    type Msg = ();
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle(&self, _: ActorRef<()>, (): (), (): &mut ()) -> Result<(), ActorProcessingErr> {
-        panic!("a bug")
-    }
-}
-
-/// A supervisor at work.
-pub(crate) struct Running {
-    shared: Shared,
-    mortal: ActorRef<()>,
-    status: watch::Receiver<Arc<Status>>,
-    log: Log,
-    finished: oneshot::Receiver<Outcome>,
-    joined: tokio::task::JoinHandle<()>,
-}
+use taskmesh::supervisor::{Effect, Event, Inbound, Plan};
+use taskmesh::timeline::Timeline;
 
 pub(crate) async fn start(plan: Plan, script: Script) -> Running {
-    let epoch = Instant::now();
-    let log = Log::new("2026-11-22T00:00:00.000000000Z".to_owned());
-    let (status, status_seen) = watch::channel(Arc::default());
-    let (finished, when_finished) = oneshot::channel();
-    let (made, when_made) = oneshot::channel();
-    let arguments = Arguments {
-        plan,
-        epoch,
-        log: log.clone(),
-        status,
-        finished,
-        make_hands: Box::new(move |supervisor| {
-            Box::pin(async move {
-                let up = supervisor.get_cell();
-                let (mortal, _) = Actor::spawn_linked(None, Mortal, (), up).await?;
-                let shared = Shared {
-                    crew: Arc::new(Mutex::new(Crew::new(script))),
-                    effects: Arc::default(),
-                    supervisor,
-                    epoch,
-                };
-                shared.schedule(shared.crew().begin());
-                let roles = HashMap::from([(mortal.get_id(), "mortal")]);
-                assert!(made.send((shared.clone(), mortal)).is_ok());
-                let hands: Box<dyn Hands> = Box::new(shared);
-                Ok((hands, roles))
-            })
-        }),
-    };
-    let (_, joined) = Actor::spawn(None, Supervisor, arguments).await.unwrap();
-    let (shared, mortal) = when_made.await.unwrap();
-    let mut wrappers = status_seen.clone();
-    let gates = shared.clone();
-    // The wrappers, and ECS with our health check, go by what is published.
-    tokio::spawn(async move {
-        while wrappers.changed().await.is_ok() {
-            let gate = wrappers.borrow_and_update().gate.clone();
-            let dues = gates.crew().gate(gates.epoch.elapsed(), &gate);
-            gates.schedule(dues);
-        }
-    });
-    Running { shared, mortal, status: status_seen, log, finished: when_finished, joined }
-}
-
-impl Running {
-    pub(crate) fn at(&self, at: u64, what: What) -> &Self {
-        self.shared.schedule(vec![Due { at: ms(at), what }]);
-        self
-    }
-
-    async fn sleep_until(&self, at: u64) {
-        sleep_until(self.shared.epoch + ms(at)).await;
-        // What is due at this very moment goes first.
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// The exit code, when it came, and the record.
-    pub(crate) async fn finish(self) -> (u8, Duration, Timeline) {
-        let outcome = tokio::time::timeout(ms(3_600_000), self.finished).await.unwrap().unwrap();
-        let code = outcome.code;
-        let at = self.shared.epoch.elapsed();
-        self.joined.await.unwrap();
-        assert!(self.shared.supervisor.cast(Msg::Tick).is_err(), "the supervisor has ended");
-        (code, at, self.log.snapshot())
-    }
+    crate::shared::paused::start(plan, Crew::new(script), Vec::new()).await
 }
 
 fn words(timeline: &Timeline) -> Vec<(f64, String)> {
@@ -326,7 +184,7 @@ async fn the_status_is_published_as_it_changes() {
 async fn hands_get_no_records_timers_or_exits() {
     let running = start(plan(Inbound::Http), wrapped()).await;
     running.at(3000, What::EcsStops).at(3000, term());
-    let effects = running.shared.effects.clone();
+    let effects = running.effects();
     running.finish().await;
     let effects = effects.lock().unwrap();
     let ours = |e: &&Effect| {

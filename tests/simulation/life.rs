@@ -18,6 +18,9 @@ pub(crate) const HEALS: Duration = Duration::from_secs(90);
 /// From the first word of a stop to the exit, whatever the configuration; and what a stop's beginning may wait for.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How one ends that is whole again.
+pub(crate) const LAST: Fault = Fault::EcsStops { term: Some(1) };
+
 /// What became of a life.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct End {
@@ -35,7 +38,7 @@ pub(crate) fn live(case: &Case) -> End {
     run(case, &mut case.world())
 }
 
-fn run(case: &Case, world: &mut World) -> End {
+pub(crate) fn run(case: &Case, world: &mut World) -> End {
     for (at, fault) in &case.faults {
         world.put(ms(*at), What::Fault(fault.clone()));
     }
@@ -49,7 +52,7 @@ fn run(case: &Case, world: &mut World) -> End {
     if whole {
         verdict::whole_again(case, world);
         let now = world.now;
-        world.put(now + ms(1), What::Fault(Fault::EcsStops { term: Some(1) }));
+        world.put(now + ms(1), What::Fault(LAST));
     }
     let last = world.now + PATIENCE;
     while world.advance(last) {

@@ -2,7 +2,7 @@
 //! takes, and what goes wrong when.
 //!
 //! ```text
-//! SIM_SEED=n cargo test --test simulation     exactly that one, with its whole story
+//! SIM_SEED=n cargo test --test simulation     exactly that one, with its whole story, also through the actor
 //! SIM_RUNS=n cargo test --test simulation     so many, from SIM_FROM (0) on; `make sim` runs many
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! | `../crew` | the crew and its model of agent, servers and peers, shared with `tests/fsm` |
 //! | `case` | a life, made from a seed |
 //! | `life` | runs one: faults, then quiet, then a stop |
+//! | `actor` | the same through the real supervisor, on tokio's paused clock |
 //! | `watch` | what must hold at every moment, asked of the world |
 //! | `verdict` | what must hold of the whole |
 //! | `shrink` | leaves out faults while it still fails |
@@ -20,6 +21,7 @@
 #[path = "../crew/mod.rs"]
 mod shared;
 
+mod actor;
 mod case;
 mod life;
 mod shrink;
@@ -42,6 +44,11 @@ fn number(name: &str) -> Option<u64> {
 
 /// About 10 s on one busy core with the dev profile.
 const RUNS: u64 = 2000;
+/// Of the lives that go through the real supervisor too: a life takes far longer there.
+const ONE_IN: u64 = 20;
+
+/// Lives one, and panics where a promise is broken.
+type Live = fn(&Case) -> End;
 
 /// Every kind of fault, as [`fault::Fault::kind`] has it.
 const FAULTS: [&str; 23] = [
@@ -118,15 +125,32 @@ impl Tally {
 
 #[test]
 fn every_life_keeps_the_promises() {
+    let Some((runs, tally)) = try_all("every life", RUNS, life::live) else { return };
+    println!("simulation: {:?}", tally.faults);
+    println!("simulation: whole {}, offered {}, {:?}", tally.whole, tally.offered, tally.causes);
+    if runs >= RUNS {
+        tally.check(runs);
+    }
+}
+
+#[test]
+fn the_real_supervisor_lives_the_same_lives() {
+    let _told_by_the_other_test = try_all("behind the actor", RUNS / ONE_IN, actor::live);
+}
+
+/// Tries so many lives, or as many as one is told to; `None`: only one.
+fn try_all(what: &str, runs: u64, live: Live) -> Option<(u64, Tally)> {
     if let Some(seed) = number("SIM_SEED") {
         let case = Case::new(seed);
-        match quietly(|| life::live(&case)) {
-            Ok(end) => println!("{}\n{end:?}", life::story(&case)),
-            Err(why) => fail(&case, &why),
+        match quietly(|| live(&case)) {
+            Ok(end) => println!("{}\n{what}: {end:?}", life::story(&case)),
+            Err(why) => fail(&case, live, &why),
         }
-        return;
+        return None;
     }
-    let (from, runs) = (number("SIM_FROM").unwrap_or(0), number("SIM_RUNS").unwrap_or(RUNS));
+    let share = RUNS / runs;
+    let (from, runs) =
+        (number("SIM_FROM").unwrap_or(0), number("SIM_RUNS").unwrap_or(RUNS) / share);
     let (next, tally) = (AtomicU64::new(from), Mutex::new(Tally::default()));
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let begun = tokio::time::Instant::now();
@@ -136,7 +160,7 @@ fn every_life_keeps_the_promises() {
             if seed >= from + runs {
                 return None;
             }
-            match quietly(|| life::live(&Case::new(seed))) {
+            match quietly(|| live(&Case::new(seed))) {
                 Ok(end) => tally.lock().unwrap().add(end),
                 Err(why) => {
                     // The others stop at their next seed.
@@ -151,21 +175,16 @@ fn every_life_keeps_the_promises() {
         threads.into_iter().filter_map(|t| t.join().unwrap()).min()
     });
     if let Some((seed, why)) = found {
-        fail(&Case::new(seed), &why);
+        fail(&Case::new(seed), live, &why);
     }
     let took = begun.elapsed().max(Duration::from_millis(1)).as_secs_f64();
-    let tally = tally.into_inner().unwrap();
-    println!("simulation: {runs} seeds from {from}, {:.0} seeds/s", runs as f64 / took);
-    println!("simulation: {:?}", tally.faults);
-    println!("simulation: whole {}, offered {}, {:?}", tally.whole, tally.offered, tally.causes);
-    if runs >= RUNS {
-        tally.check(runs);
-    }
+    println!("simulation: {what}: {runs} seeds from {from}, {:.0} seeds/s", runs as f64 / took);
+    Some((runs, tally.into_inner().unwrap()))
 }
 
 /// The story of the least that still fails.
-fn fail(case: &Case, why: &str) -> ! {
-    let (least, why_least) = shrink::shrink(case);
+fn fail(case: &Case, live: Live, why: &str) -> ! {
+    let (least, why_least) = shrink::shrink(case, live);
     let seed = case.seed;
     panic!(
         "{}\nseed {seed}: {why}\nwith {} of {} faults: {why_least}\nagain: SIM_SEED={seed} cargo test --test simulation",

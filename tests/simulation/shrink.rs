@@ -1,7 +1,7 @@
 //! Whether a life breaks a promise, and the least that still does.
 
+use crate::Live;
 use crate::case::Case;
-use crate::life;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -32,8 +32,8 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// Leaves out one fault after the other, as long as what is left still fails, be it in another way.
-pub(crate) fn shrink(case: &Case) -> (Case, String) {
-    let failure = |case: &Case| quietly(|| life::live(case)).err();
+pub(crate) fn shrink(case: &Case, live: Live) -> (Case, String) {
+    let failure = |case: &Case| quietly(|| live(case)).err();
     let mut least = (case.clone(), failure(case).unwrap_or_default());
     let mut i = 0;
     while i < least.0.faults.len() {
