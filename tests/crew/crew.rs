@@ -227,7 +227,9 @@ impl Crew {
             Some(Event::AppAccepts) => self.accepted = true,
             Some(Event::AgentAnswers) => self.agent.answered = true,
             Some(Event::EnvoyLive) => self.envoy.answered = true,
-            Some(Event::Unresponsive { role, .. }) => self.unresponsive.push((now, *role)),
+            Some(Event::Unresponsive { role, pid, .. }) if *pid == self.proc(*role).pid(*role) => {
+                self.unresponsive.push((now, *role));
+            }
             _ => {}
         }
         (event, more)
@@ -258,11 +260,12 @@ impl Crew {
                     return (None, Vec::new());
                 }
                 proc.alive = false;
+                let late = self.last_word(now, role);
                 let left = exit.success();
                 let more = self.mesh.as_mut().map(|mesh| mesh.child_ends(now, role, left));
                 let said = vec!["the last line".to_owned()];
                 let event = Event::ChildExited { role, exit: Ending::Exit(exit), said };
-                (Some(event), more.unwrap_or_default())
+                (Some(event), more.into_iter().flatten().chain(late).collect())
             }
             What::Crash(role) => {
                 let life = self.proc(role).life;

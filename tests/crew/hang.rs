@@ -66,10 +66,23 @@ impl Crew {
         out
     }
 
+    /// That it is silent may be on its way when it dies, and come in its next life.
+    pub(super) fn last_word(&mut self, now: Duration, role: Role) -> Option<Due> {
+        let told = self.hang(role, now)?.told_by.is_some();
+        let event = self.unresponsive(role);
+        let dice = &mut self.mesh.as_mut()?.dice;
+        let at = now + ms(dice.within(1, 500));
+        (told && dice.one_in(2)).then(|| Due::fact(at, event))
+    }
+
+    fn unresponsive(&self, role: Role) -> Event {
+        let silent = ms(self.script.unresponsive);
+        Event::Unresponsive { role, pid: self.proc(role).pid(role), silent }
+    }
+
     /// As `actors/alive` tells it, unless the child has answered since, or died.
     pub(super) fn silent(&self, now: Duration, role: Role, since: Duration) -> Option<Event> {
         self.hang(role, now).filter(|hang| hang.since == since)?;
-        let silent = ms(self.script.unresponsive);
-        Some(Event::Unresponsive { role, pid: self.proc(role).pid(role), silent })
+        Some(self.unresponsive(role))
     }
 }

@@ -232,6 +232,11 @@ impl Mesh {
         self.watching = false;
         self.queue.clear();
         let mut out = vec![Due::fact(now + ms(quiet), Event::Quiet(Source::HealthSync))];
+        // Somebody may just have seen it.
+        let lost = self.intent && (self.local.is_none() || self.check_gone);
+        if lost && self.dice.one_in(2) {
+            out.push(Due::fact(now + ms(1), Event::RegistrationLost("too late".to_owned())));
+        }
         if !self.calling {
             self.writing = None;
             out.push(Due::fact(now, Event::Quiet(Source::Registration)));

@@ -18,7 +18,10 @@ pub(crate) fn whole_again(case: &Case, world: &World) {
         "not whole again {:?} after the last fault",
         crate::life::HEALS
     );
-    assert!(world.ready, "/ready: {:?}", world.status().pending);
+    let status = world.status();
+    assert!(world.ready, "/ready: {:?}", status.pending);
+    let refused = status.problems.iter().find(|problem| problem.what == "registration");
+    assert_eq!(refused, None, "a write that worked is still told as failing");
     let mesh = world.crew.mesh.as_ref().expect("a mesh");
     let local = mesh.local.as_ref().expect("registered");
     // Peers may be sent here where the app is well, as far as anybody looks.
