@@ -53,6 +53,7 @@ pub(crate) struct Watch {
     unpassed: Option<Duration>,
     stop_noticed: Option<Duration>,
     confirmed: bool,
+    peers_updated: Option<Duration>,
     cut: bool,
     stretch: usize,
 }
@@ -122,11 +123,13 @@ impl Watch {
             }
             Event::ChecksCritical => self.withdrawn = cause.is_none(),
             Event::PeersUpdated => {
+                self.peers_updated = Some(at);
                 // What is still on its way can bring us back for a moment.
                 let settled = !world.crew.mesh.as_ref().expect("a mesh").calling;
                 self.confirmed = settled && cause == Some("confirmed");
             }
             Event::AppsReleased if self.confirmed => {
+                self.dwelled(world, at);
                 let mesh = world.crew.mesh.as_ref().expect("a mesh");
                 // An agent that has left before anybody could ask is taken at its word.
                 let unasked = !mesh.agent_alive && mesh.left_unheard;
@@ -138,6 +141,13 @@ impl Watch {
             Event::Deadline => self.cut = true,
             _ => {}
         }
+    }
+
+    /// Peers' Envoys have had their time, unless there is nobody left to protect.
+    fn dwelled(&self, world: &World, at: Duration) {
+        let since = self.peers_updated.expect("a word on the peers");
+        let busy = !world.crew.wrapped_and_running().is_empty();
+        assert!(self.cut || !busy || at - since >= world.plan.dwell, "no dwell since {since:?}");
     }
 
     /// A restart keeps its distance, and Envoy's its budget.
