@@ -1,7 +1,7 @@
 //! Repairs of a task that serves: children that die, registrations that are lost.
 
 use crate::crew::What;
-use crate::script::{Script, ms};
+use crate::script::{Script, defined, ms};
 use crate::world::{World, plan};
 use taskmesh::config::OnBudgetSpent;
 use taskmesh::supervisor::{Effect, Event, Inbound, Phase, Plan, Role, Source};
@@ -78,6 +78,20 @@ fn an_agent_that_comes_back_while_envoy_is_down_is_told_so() {
     let world = world.event(11_000, Event::RegistrationLost("service".to_owned())).until(12_000);
     assert_eq!(world.story().last().unwrap().1, "> pass proxy check");
     assert_eq!(since(&world, 11_000)[0], (11_000, "> register []"));
+}
+
+#[test]
+fn a_hold_that_is_over_while_envoy_is_down_leaves_it_covered() {
+    // The task definition tells of a health check, so the port does not decide any more; but nobody listens.
+    let definition = Some((3000, defined(&["app"])));
+    let script = Script { definition, app_accepts: None, ..Script::default() };
+    let world = World::of(plan(Inbound::Http), script)
+        .change(2999, |s| s.listens = Some(2000))
+        .at(3000, What::Crash(Role::Envoy))
+        .until(10_000);
+    let open = world.when("child-restarted: envoy").unwrap() + 2000;
+    assert_eq!(world.when("> register covered [app]"), Some(3005), "{:?}", since(&world, 3000));
+    assert_eq!((world.count("> cover"), world.when("> uncover")), (0, Some(open)));
 }
 
 #[test]
