@@ -214,10 +214,12 @@ async fn on_consul_1_8_7_an_agent_whose_servers_hang_is_not_taken_for_dead() {
         });
     let task = serving(&cluster, plan).await;
     let agent = task.child("consul").expect("an agent").pid;
-    // The fault.
+    let mut fault =
+        Witness::of(Kind::Servers, "The servers hang, and the agent's ACL cache is over");
     assert!(cluster.server().signal(Signal::SIGSTOP));
     let said = until("named", &task, async || problem(&task, "consul servers").await).await;
     assert!(said["why"].as_str().expect("why").contains("no server answers"), "{said:#}");
+    fault.told("`/v1/status`: `consul servers: no server answers`");
     // By now it was silent on much for several times as long as a child may be.
     let lasted = said["forSeconds"].as_f64().expect("seconds") + 10.0;
     until("it lasts", &task, async || {
@@ -226,10 +228,12 @@ async fn on_consul_1_8_7_an_agent_whose_servers_hang_is_not_taken_for_dead() {
     .await;
     // Over, and whole again.
     assert!(cluster.server().signal(Signal::SIGCONT));
+    fault.lifted();
     until("over", &task, async || problem(&task, "consul servers").await.is_none().then_some(()))
         .await;
     until_ready(&task).await;
     until_offered(&cluster, &task).await;
+    fault.mended("by itself: the agent is not taken for dead (limit 2 s here)");
     assert_eq!(task.child("consul").expect("an agent").pid, agent);
     let seen = Seen(task.timeline().await.expect("timeline"));
     seen.has_no(Event::ChildExited);

@@ -10,6 +10,7 @@ use serde_json::json;
 use taskmesh::timeline::Event::*;
 use testbed::cluster::{Cluster, MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
+use testbed::faults::{Kind, Witness};
 use testbed::seen::Seen;
 
 fn plan(name: &str) -> TaskPlan {
@@ -18,8 +19,9 @@ fn plan(name: &str) -> TaskPlan {
 }
 
 /// Ready, and nothing was restarted or stopped for it.
-async fn ready_after_the_wait(cluster: &Cluster, task: &MeshTask) {
+async fn ready_after_the_wait(cluster: &Cluster, task: &MeshTask, fault: Witness) {
     task.wait_event(Ready, LONG).await.expect("ready");
+    fault.mended("the agent joins by itself (`consul.retryInterval`), and the start goes on");
     task.wait_event(Offered, LONG).await.expect("offered");
     let seen = Seen(task.timeline().await.expect("timeline"));
     for never in [ChildExited, StopNoticed] {
@@ -34,21 +36,25 @@ async fn ready_after_the_wait(cluster: &Cluster, task: &MeshTask) {
 #[tokio::test]
 async fn servers_that_hang_or_refuse_at_the_start_are_named_and_waited_for() {
     let Some(mut cluster) = cluster().await else { return };
-    // The first fault: they hang.
+    let mut fault = Witness::of(Kind::Servers, "The servers hang at the start");
     assert!(cluster.server().signal(Signal::SIGSTOP));
     let task = cluster.task(plan("api-1")).await.expect("task");
     until_held(&task, "consul servers", "no server answers yet").await;
+    fault.told("`/ready`: `consul servers`, `no server answers yet`");
     assert!(cluster.server().signal(Signal::SIGCONT));
-    ready_after_the_wait(&cluster, &task).await;
+    fault.lifted();
+    ready_after_the_wait(&cluster, &task, fault).await;
 
-    // The second: nobody is there.
     cluster.kill_server().await;
+    let mut fault = Witness::of(Kind::Servers, "The servers refuse connections at the start");
     let task = cluster.task(plan("api-2")).await.expect("task");
     let why = until_held(&task, "consul servers", "no server answers yet; it says: ").await;
     let told = why.contains("Failed to join") && why.to_lowercase().contains("connection refused");
     assert!(told, "{why}");
+    fault.told("`/ready`: the agent's own words, `Failed to join ..: connection refused`");
     cluster.restart_server().await.expect("server");
-    ready_after_the_wait(&cluster, &task).await;
+    fault.lifted();
+    ready_after_the_wait(&cluster, &task, fault).await;
 }
 
 #[tokio::test]
@@ -56,11 +62,12 @@ async fn while_servers_are_gone_traffic_flows_children_come_back_and_it_is_said_
     let Some(mut cluster) = cluster().await else { return };
     let (task, web) = tokio::join!(serving(&cluster, plan("api-1")), caller(&cluster));
     call(&web).await;
-    // The fault.
+    let mut fault = Witness::of(Kind::Servers, "The servers are gone, and the children die");
     cluster.kill_server().await;
     let said = until("named", &task, async || problem(&task, "consul servers").await).await;
     assert!(said["why"].as_str().expect("why").contains("no server answers"), "{said:#}");
     assert!(said["forSeconds"].is_number(), "{said:#}");
+    fault.told("`/v1/status`: `consul servers: no server answers`; `/ready` stays 200");
     assert_eq!(task.admin("/ready").await.expect("ready")["ready"], true);
     call(&web).await;
     kill_child(&task, "envoy");
@@ -80,10 +87,12 @@ async fn while_servers_are_gone_traffic_flows_children_come_back_and_it_is_said_
 
     // Over, and whole again.
     cluster.restart_server().await.expect("server");
+    fault.lifted();
     until_ready(&task).await;
     until("over", &task, async || problem(&task, "consul servers").await.is_none().then_some(()))
         .await;
     until_offered(&cluster, &task).await;
+    fault.mended("children come back, the agent joins and is told of us; traffic flows");
     call(&web).await;
     let seen = Seen(task.timeline().await.expect("timeline"));
     seen.has_no(StopNoticed);
@@ -108,10 +117,13 @@ async fn a_name_that_cannot_be_resolved_is_named_and_waited_for() {
     helper["command"] = json!([format!("{own} && exec {{{{taskmesh}}}} run")]);
     let plan = TaskPlan::new("api-1", "api", definition)
         .config(json!({ "consul": { "retryJoin": ["servers.example.internal"] } }));
+    let mut fault = Witness::of(Kind::Servers, "The servers' name cannot be resolved at the start");
     let task = cluster.task(plan).await.expect("task");
     let why = until_held(&task, "consul servers", "servers.example.internal").await;
     assert!(why.contains("it says: Failed to resolve servers.example.internal"), "{why}");
+    fault.told("`/ready`: the agent's own words, `Failed to resolve ..`");
     let ip = cluster.lan().hub().ip();
     within(&task, &format!("echo {ip} servers.example.internal >> {{{{dir}}}}/hosts")).await;
-    ready_after_the_wait(&cluster, &task).await;
+    fault.lifted();
+    ready_after_the_wait(&cluster, &task, fault).await;
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use taskmesh::timeline::Event::*;
 use testbed::cluster::{MeshTask, TaskPlan, client};
 use testbed::definitions::wrapped;
+use testbed::faults::{Kind, Witness};
 
 /// What is done to a child.
 enum End {
@@ -40,6 +41,15 @@ impl End {
     }
 }
 
+/// As the table has it.
+fn title(child: &str, end: &End) -> String {
+    let child = if child == "consul" { "The agent" } else { "Envoy" };
+    match end {
+        End::Signal(signal) => format!("{child} gets {signal}"),
+        End::Asked(_) => format!("{child} is asked to leave by somebody else"),
+    }
+}
+
 #[tokio::test]
 async fn every_end_of_a_child_is_named_by_its_exit_and_mended() {
     use Signal::*;
@@ -66,15 +76,18 @@ async fn every_end_of_a_child_is_named_by_its_exit_and_mended() {
     for (number, (child, end, exits)) in cases.iter().enumerate() {
         let case = format!("{child} {exits:?}");
         let pid = task.child(child).expect("it runs").pid;
+        let mut fault = Witness::of(Kind::Process, &title(child, end));
         end.of(&task, child, pid).await;
         until_counted(&task, ChildExited, number + 1).await;
         let timeline = task.timeline().await.expect("timeline");
         let last = timeline.events.iter().rfind(|record| record.event == ChildExited);
         let cause = last.and_then(|record| record.cause.clone()).unwrap_or_default();
         assert!(exits.iter().any(|exit| cause == format!("{child}: {exit}")), "{case}: {cause}");
+        fault.told("timeline, log and status: its exit");
         until_counted(&task, ChildRestarted, number + 1).await;
         until_ready(&task).await;
         until_offered(&cluster, &task).await;
+        fault.mended("started again, registered again if it was the agent");
         assert_ne!(task.child(child).expect("it runs").pid, pid, "{case}");
         let status = task.admin("/v1/status").await.expect("status");
         let children = status["children"].as_array().expect("children");

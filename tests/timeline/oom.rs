@@ -11,6 +11,7 @@ use std::time::Duration;
 use taskmesh::timeline::Event::*;
 use testbed::cluster::TaskPlan;
 use testbed::definitions::wrapped;
+use testbed::faults::{Kind, Witness};
 
 const MIB: u64 = 1 << 20;
 
@@ -101,6 +102,7 @@ async fn a_child_that_dies_of_the_memory_limit_is_named_so_and_comes_back() {
     let task = serving(&cluster, TaskPlan::new("api-1", "api", definition)).await;
 
     // The fault: somebody in the container takes more than there is. It is smaller than the children, by their scores.
+    let mut fault = Witness::of(Kind::Machine, "Memory runs out, and the kernel kills a child");
     let mib = group.usage().expect("usage").div_ceil(MIB) + 24;
     group.limit(Some(mib)).expect("limit");
     within(&task, &format!("{join}; head -c 48M /dev/zero | tail -c 48M | wc -c")).await;
@@ -111,6 +113,7 @@ async fn a_child_that_dies_of_the_memory_limit_is_named_so_and_comes_back() {
     let exited = timeline.find(ChildExited).expect("exited").cause.clone().expect("a cause");
     let (child, why) = exited.split_once(": ").expect("child and exit");
     assert_eq!(why, format!("killed, out of memory (limit {mib} MiB)"), "{child}");
+    fault.told("timeline, log and status: `killed, out of memory (limit N MiB)`");
     let shown = until("status", &task, async || {
         let status = task.admin("/v1/status").await.ok()?;
         let children = status["children"].as_array()?;
@@ -124,9 +127,11 @@ async fn a_child_that_dies_of_the_memory_limit_is_named_so_and_comes_back() {
 
     // Lifted, and whole again.
     group.limit(None).expect("no limit");
+    fault.lifted();
     until_counted(&task, ChildRestarted, 1).await;
     until_ready(&task).await;
     until_offered(&cluster, &task).await;
+    fault.mended("started again: the agent goes first, then Envoy, never the supervisor");
     task.ecs.stop();
     let (result, _) = stopped(&task).await;
     assert_eq!(code(&result, "taskmesh"), Some(0));
