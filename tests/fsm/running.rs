@@ -333,7 +333,7 @@ fn with_keep_the_budget_never_ends_the_task() {
 #[test]
 fn the_agents_deaths_never_end_the_task() {
     let mut world = World::new().until(3000);
-    while world.now < ms(600_000) {
+    while world.exit.is_none() && world.now < ms(600_000) {
         let now = world.now;
         if world.machine.child(Role::Agent).is_up() {
             world.put(now, What::Crash(Role::Agent));
