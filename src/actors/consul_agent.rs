@@ -2,7 +2,7 @@
 
 use super::alive::{self, Asked};
 use super::process::{Beat, Runner, jittered};
-use super::{Identity, Site, agent_files};
+use super::{Identity, Site, agent_files, work};
 use crate::consul::{self, Client, Version};
 use crate::logging::{self, Said};
 use crate::process::{ChildSpec, Output, run_to_end};
@@ -101,7 +101,7 @@ impl Actor for ConsulAgent {
     ) -> Result<(), ActorProcessingErr> {
         // Beside the read of the metadata: which keys the config may have depends on the version.
         let site = s.site.clone();
-        tokio::spawn(async move {
+        work::spawn(Role::Agent.actor(), &s.reports, async move {
             let version = version(&site).await;
             super::tell(&myself, Msg::Version(version));
         });

@@ -1,6 +1,7 @@
 //! Reads the task definition once, beside everything else: tries again for a while where that may help, says what came of
 //! it, and lets the client, its connections and credentials go.
 
+use super::work;
 use crate::ecs::{
     AwsAccess, DefinitionError, DefinitionReader, TaskDefinition, TaskIdentity,
     synced_by_definition,
@@ -77,7 +78,7 @@ impl Actor for Definition {
                         identity,
                         own_name: seen.own_name.clone(),
                     };
-                    s.task = Some(tokio::spawn(reading.run()).abort_handle());
+                    s.task = Some(work::spawn("definition", &s.args.reports, reading.run()));
                 }
             }
             Msg::Hush => s.hush(),

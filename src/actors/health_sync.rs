@@ -1,6 +1,7 @@
 //! Writes the containers' ECS health into their TTL checks. What they say and when they are written is decided in
 //! `supervisor::health` and `supervisor::health_book`; here is the clock, and the way to the agent.
 
+use super::work;
 use crate::consul::{CheckStatus, Client, Error, ServiceIds};
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::health::{Rules, Verdict};
@@ -161,7 +162,9 @@ impl State {
             self.on_their_way += 1;
             let job = send(self.consul.clone(), self.ids.clone(), self.permits.clone(), update);
             let myself = myself.clone();
-            tokio::spawn(async move { super::tell(&myself, Msg::Written(job.await)) });
+            work::spawn("health_sync", &self.reports, async move {
+                super::tell(&myself, Msg::Written(job.await));
+            });
         }
     }
 

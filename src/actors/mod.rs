@@ -24,6 +24,7 @@ mod registration;
 mod surplus;
 mod task_watch;
 mod watchdog;
+mod work;
 
 use crate::config::Config;
 use crate::consul::{Client, ServiceIds, Version};
@@ -158,9 +159,9 @@ impl Crew {
         roles.insert(task_watch.get_id(), "task_watch");
         roles.insert(definition.get_id(), "definition");
         roles.insert(health_sync.get_id(), "health_sync");
-        roles.insert(consul_agent.get_id(), "consul_agent");
+        roles.insert(consul_agent.get_id(), Role::Agent.actor());
         roles.insert(registration.get_id(), "registration");
-        roles.insert(envoy.get_id(), "envoy");
+        roles.insert(envoy.get_id(), Role::Envoy.actor());
         let crew = Self {
             config,
             identity: None,

@@ -1,6 +1,6 @@
 //! What `consul_agent` and `envoy` share: run a child, tell how it goes, pass signals on.
 
-use super::Site;
+use super::{Site, work};
 use crate::process::{self, Child, ChildSpec, Memory, Reaper, Signal, SpawnError};
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Ending, Event, Role};
@@ -41,7 +41,8 @@ impl Runner {
                 report(&self.reports, Event::ChildStarted { role: self.role, pid });
                 self.killed = Arc::default();
                 let (memory, killed) = (self.memory.clone(), self.killed.clone());
-                tokio::spawn(wait(child.clone(), self.role, memory, killed, self.reports.clone()));
+                let wait = wait(child.clone(), self.role, memory, killed, self.reports.clone());
+                work::spawn(self.role.actor(), &self.reports, wait);
                 self.child = Some(child);
                 Some(pid)
             }
@@ -84,7 +85,7 @@ impl Runner {
                 },
             }
         };
-        self.tasks.push(tokio::spawn(work).abort_handle());
+        self.tasks.push(work::spawn(self.role.actor(), &self.reports, work));
     }
 
     /// Ends what runs beside the child.

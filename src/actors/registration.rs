@@ -4,7 +4,7 @@
 //! rest: after that nothing of ours can make the instance passing.
 
 use super::desk::{Desk, Registered, Write};
-use super::{Identity, watchdog};
+use super::{Identity, watchdog, work};
 use crate::config::Config;
 use crate::consul::{Client, Version};
 use crate::supervisor::actor::{Reports, report};
@@ -179,7 +179,7 @@ impl State {
         desk.asked.mark_unchanged();
         self.writing = true;
         let myself = myself.clone();
-        tokio::spawn(async move {
+        work::spawn("registration", &self.args.reports, async move {
             desk.write(write).await;
             super::tell(&myself, Msg::Written);
         });
@@ -218,7 +218,8 @@ impl State {
         &self,
         job: impl FnOnce(Desk) -> F,
     ) -> Option<AbortHandle> {
-        self.desk.clone().map(|desk| tokio::spawn(job(desk)).abort_handle())
+        let desk = self.desk.clone()?;
+        Some(work::spawn("registration", &self.args.reports, job(desk)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reads the task's metadata, for everybody: one poll tells of a stop, of health and of apps that ended.
 
+use super::work;
 use crate::ecs::{METADATA_URI_ENV, MetadataClient, MetadataError};
 use crate::logging::Said;
 use crate::supervisor::actor::{Reports, report};
@@ -81,7 +82,8 @@ impl Actor for TaskWatch {
         match msg {
             Msg::Watch => {
                 if let Some(poll) = s.poll.take() {
-                    s.task = Some(tokio::spawn(poll.run()).abort_handle());
+                    let reports = poll.reports.clone();
+                    s.task = Some(work::spawn("task_watch", &reports, poll.run()));
                 }
             }
             Msg::ReadNow => s.now.notify_one(),

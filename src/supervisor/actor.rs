@@ -1,5 +1,7 @@
 //! The actor around the machine: takes events one by one, runs [`step`], hands the effects on, publishes the status.
 
+use super::child::Role;
+use super::ending::Ending;
 use super::event::Event;
 use super::executor::{Executor, Hands};
 use super::fsm::{Machine, step};
@@ -176,6 +178,12 @@ impl Actor for Supervisor {
         if let Some(actor) = s.roles.remove(&who.get_id()) {
             tracing::error!(actor, why, "actor failed");
             s.advance(&myself, Event::ActorDown { actor, why });
+            // Nobody starts that child any more. One that ran is killed with its actor, and whoever waits for it tells.
+            let of_it = |role: &Role| role.actor() == actor && s.machine.child(*role).is_starting();
+            if let Some(role) = [Role::Agent, Role::Envoy].into_iter().find(of_it) {
+                let exit = Ending::SpawnFailed { why: "its actor failed".to_owned(), fatal: false };
+                s.advance(&myself, Event::ChildExited { role, exit, said: Vec::new() });
+            }
         }
         Ok(())
     }

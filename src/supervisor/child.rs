@@ -21,6 +21,14 @@ impl Role {
             Self::Envoy => "envoy",
         }
     }
+
+    /// The actor that runs it.
+    pub fn actor(self) -> &'static str {
+        match self {
+            Self::Agent => "consul_agent",
+            Self::Envoy => "envoy",
+        }
+    }
 }
 
 /// Where a child is in its life.
@@ -122,6 +130,11 @@ impl Child {
     /// Runs.
     pub fn is_up(&self) -> bool {
         matches!(self.state, State::Up { .. })
+    }
+
+    /// Asked for, and not told to run yet.
+    pub(crate) fn is_starting(&self) -> bool {
+        matches!(self.state, State::Starting | State::Stopping { pid: None })
     }
 
     /// A process of ours may exist, so that exit must wait for it.

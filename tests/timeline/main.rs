@@ -18,6 +18,7 @@ mod migrate;
 mod offer;
 mod oom;
 mod outages;
+mod panics;
 mod refusal;
 mod repair;
 mod security;

@@ -130,7 +130,7 @@ fn processes(task: &MeshTask) -> Vec<Proc> {
 }
 
 /// Waits until nothing but the shell and its `sleep` is left in the container, and the supervisor's ports are free.
-async fn assert_nothing_left(cluster: &Cluster, task: &MeshTask) {
+pub(crate) async fn assert_nothing_left(cluster: &Cluster, task: &MeshTask) {
     let isolated = cluster.lan().loopback_reason().is_none();
     let began = Instant::now();
     loop {
