@@ -13,6 +13,7 @@ use taskmesh::timeline::Event::*;
 use testbed::cluster::{Cluster, MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
 use testbed::ecs::Fault;
+use testbed::faults::{Kind, Witness};
 use testbed::seen::Seen;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -93,8 +94,11 @@ async fn assert_stopped_for_the_bug(cluster: &Cluster, task: &MeshTask, actor: &
 async fn a_panic_in_what_an_actor_does_beside_its_messages_stops_the_task_in_order() {
     let Some(cluster) = cluster().await else { return };
     let task = with_a_bug(&cluster, "task metadata cannot be read", json!({})).await;
+    let mut fault = Witness::of(Kind::Process, "A bug: a part of the supervisor panics");
     task.ecs.metadata().set(Fault::ServerError);
     assert_stopped_for_the_bug(&cluster, &task, "task_watch").await;
+    fault.told("exit code 3; the last log line names the actor and the panic");
+    fault.ended("an orderly stop, nothing is left behind; ECS replaces the task");
 }
 
 #[tokio::test]
