@@ -18,8 +18,8 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-/// A life that is not over by then hangs.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// A scenario that is not over by then hangs.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The crew, shared by the hands and by whoever keeps what is due.
 #[derive(Clone)]
@@ -193,7 +193,11 @@ impl Running {
 
     /// The exit code, when it came, and the record.
     pub(crate) async fn finish(self) -> (u8, Duration, Timeline) {
-        let outcome = tokio::time::timeout(PATIENCE, self.finished).await;
+        self.finish_within(PATIENCE).await
+    }
+
+    pub(crate) async fn finish_within(self, patience: Duration) -> (u8, Duration, Timeline) {
+        let outcome = tokio::time::timeout(patience, self.finished).await;
         let code = outcome.expect("an exit").expect("a supervisor that lives to its end").code;
         let at = self.shared.epoch.elapsed();
         self.joined.await.unwrap();

@@ -26,15 +26,16 @@ pub(crate) fn live(case: &Case) -> End {
         let at = case.faults_end() + HEALS + ms(1);
         due.push(Due { at, what: What::Fault(life::LAST) });
     }
+    let exit = world.exit.expect("an exit");
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let (code, at, timeline) = runtime.block_on(async {
         let running = paused::start(case.plan.clone(), case.world().crew, due).await;
-        running.finish().await
+        running.finish_within(exit.0 + ms(60_000)).await
     });
     let (pure, real) = (words(&recorded(&world)), words(&timeline));
     let same = pure.iter().zip(&real).take_while(|(a, b)| a == b).count();
     assert_eq!(real.get(same), pure.get(same), "record {same}, by the actor and without it");
-    assert_eq!((at, code), world.exit.expect("an exit"));
+    assert_eq!((at, code), exit);
     end
 }
 
