@@ -99,14 +99,18 @@ pub(crate) async fn problem(task: &MeshTask, what: &str) -> Option<Value> {
     status["problems"].as_array()?.iter().find(|problem| problem["what"] == what).cloned()
 }
 
-/// Waits until `/ready` holds this latch for a reason with these words, whatever their case; gives the reason.
+/// Waits until `/ready` holds this latch for a reason with these words, whatever their case, and `/v1/status` names the
+/// problem with them, too; gives the reason.
 pub(crate) async fn until_held(task: &MeshTask, latch: &str, words: &str) -> String {
+    let words = words.to_lowercase();
+    let says = |text: &Value| text.as_str().is_some_and(|t| t.to_lowercase().contains(&words));
     until(&format!("{latch}: {words}"), task, async || {
         let ready = task.admin("/ready").await.ok()?;
         let held = ready["pending"].as_array()?.iter().find(|held| held["latch"] == latch)?.clone();
-        let reason = held["reason"].as_str()?.to_owned();
-        let said = reason.to_lowercase().contains(&words.to_lowercase());
-        (said && held["forSeconds"].as_f64().is_some()).then_some(reason)
+        let status = task.admin("/v1/status").await.ok()?;
+        let problem = status["problems"].as_array()?.iter().find(|it| says(&it["why"]))?.clone();
+        let since = [&held, &problem].iter().all(|it| it["forSeconds"].is_number());
+        (says(&held["reason"]) && since).then(|| held["reason"].as_str().map(str::to_owned))?
     })
     .await
 }
