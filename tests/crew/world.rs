@@ -135,7 +135,8 @@ impl World {
         let timer = self.timers.next().filter(|at| self.queue.next().is_none_or(|due| *at <= due));
         let first = timer.or(self.queue.next()).filter(|at| *at <= until);
         let Some(now) = first.filter(|_| self.exit.is_none()) else { return false };
-        self.now = now;
+        // Behind a clock that has leapt ahead everything is late.
+        self.now = self.now.max(now);
         if timer.is_some() {
             let timer = self.timers.pop().expect("a timer");
             self.take(timer);

@@ -3,6 +3,7 @@
 use crate::crew::What;
 use crate::script::{Script, defined, ms};
 use crate::world::{World, plan};
+use std::time::Duration;
 use taskmesh::config::OnBudgetSpent;
 use taskmesh::supervisor::{Effect, Event, Inbound, Phase, Plan, Role, Source};
 use testbed::faults::{Kind, Witness};
@@ -201,6 +202,27 @@ fn servers_that_are_away_for_half_an_hour_stop_and_restart_nothing() {
     let mut fault = Witness::of(Kind::Servers, "The servers are away for 30 minutes (simulated)");
     fault.shows("`/v1/status`: `consul servers`, since when");
     fault.ended("no exit, no child is restarted, TTLs are refreshed all the time");
+}
+
+#[test]
+fn a_clock_that_leaps_ahead_stops_and_restarts_nothing() {
+    // A host that was suspended for an hour: all that was due is done and told at once, as it goes on.
+    const HOUR: u64 = 3_600_000;
+    let mut world = World::new().until(3000);
+    world.now = ms(HOUR);
+    let world = world.until(HOUR + 60_000);
+    assert_eq!(since(&world, 3000), []);
+    let status = world.status();
+    assert!(status.ready && status.healthy && status.problems.is_empty(), "{status:?}");
+    let synced = |(at, e): &&(Duration, Effect)| *at > ms(HOUR) && matches!(e, Effect::Sync(_));
+    assert!(world.effects.iter().filter(synced).count() > 100, "TTLs are refreshed again");
+    // In a stop it cuts what waits, and no more.
+    let mut world = World::new().ecs_stops(3000).until(3010);
+    world.now = ms(HOUR);
+    let world = world.until(HOUR + 60_000);
+    assert!([0, 4].contains(&world.code()), "{:?}", world.stop());
+    let fault = Witness::of(Kind::Machine, "The clock leaps ahead by an hour (simulated)");
+    fault.ended("no exit, no child is restarted; the wall clock decides nothing");
 }
 
 #[test]
