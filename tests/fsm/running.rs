@@ -221,7 +221,8 @@ fn a_clock_that_leaps_ahead_stops_and_restarts_nothing() {
     world.now = ms(HOUR);
     let world = world.until(HOUR + 60_000);
     assert!([0, 4].contains(&world.code()), "{:?}", world.stop());
-    let fault = Witness::of(Kind::Machine, "The clock leaps ahead by an hour (simulated)");
+    let mut fault = Witness::of(Kind::Machine, "The clock leaps ahead by an hour (simulated)");
+    fault.shows("nothing: all that was late is done at once");
     fault.ended("no exit, no child is restarted; the wall clock decides nothing");
 }
 

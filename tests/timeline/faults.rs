@@ -230,14 +230,15 @@ async fn a_supervisor_that_is_killed_leaves_no_child_behind() {
     for child in ["consul", "envoy"] {
         assert_eq!(named(child).map(|p| p.ppid), Some(supervisor.pid), "{child}");
     }
-    let fault = Witness::of(Kind::Process, "The supervisor is killed");
+    let mut fault = Witness::of(Kind::Process, "The supervisor is killed");
     sigkill(supervisor.pid);
     let began = tokio::time::Instant::now();
     while let Some(left) = named("consul").or_else(|| named("envoy")) {
         assert!(began.elapsed() < Duration::from_secs(10), "{left:?} is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    fault.mended("its children die with it; ECS replaces the task");
+    fault.told("none of its processes is left");
+    fault.ended("its children die with it; ECS replaces the task");
     // The shell may not have come to its next command yet; a container that ended never does.
     while named("sleep").is_none() {
         let left = container.processes();

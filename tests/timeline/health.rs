@@ -240,6 +240,12 @@ async fn the_instance_of_a_supervisor_that_is_killed_is_no_longer_offered() {
     task.wait_event(Event::Offered, LONG).await.expect("offered");
     wait_check(&cluster, &task, "passing").await;
 
+    // Not by its other checks either, or what follows would prove nothing.
+    let began = Instant::now();
+    while !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical) {
+        assert!(began.elapsed() < LONG, "never offered");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let mut fault = Witness::of(Kind::Process, "The supervisor is killed: what peers see");
     assert!(task.ecs.container("taskmesh").expect("taskmesh").signal(Signal::SIGKILL));
     // The agent dies with it: the servers hear of that by gossip.

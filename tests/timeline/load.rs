@@ -55,10 +55,11 @@ async fn a_task_of_200_upstreams_starts_and_stops_in_order() {
         .collect();
     let plan = TaskPlan::new("api-1", "api", wrapped("api", &[]))
         .config(json!({ "proxy": { "upstreams": upstreams } }));
-    let fault = Witness::of(Kind::Machine, "200 upstreams");
+    let mut fault = Witness::of(Kind::Machine, "200 upstreams");
     let task = cluster.task(plan).await.expect("task");
     task.wait_event(Offered, 2 * LONG).await.expect("offered");
     ends_in_order(&task).await;
+    fault.shows("an Envoy that is busy with them is not taken for dead");
     fault.ended("start and stop in order, below 64 MiB in a debug build");
 }
 
@@ -103,7 +104,7 @@ async fn sixty_four_scrapers_hold_up_neither_the_ttls_nor_the_stop() {
         .config(json!({ "healthSync": { "containers": ["app"], "ttl": "3s" } }))
         .platform(|spec| spec.time_scale = 20.0);
     let task = serving(&cluster, plan).await;
-    let fault = Witness::of(Kind::Machine, "64 clients ask the admin API as fast as they can");
+    let mut fault = Witness::of(Kind::Machine, "64 clients ask the admin API as fast as they can");
     let over = Arc::new(AtomicBool::new(false));
     let answers = scrape(&task, 64, over.clone()).await;
     // Longer than the TTL: a refresh that is held up shows as critical.
@@ -123,6 +124,7 @@ async fn sixty_four_scrapers_hold_up_neither_the_ttls_nor_the_stop() {
     over.store(true, Relaxed);
     assert_full_stop(&seen);
     assert_ended(&result, &[("taskmesh", 0), ("app", 0)], &seen);
+    fault.shows("peers: the instance passes all the time");
     fault.ended("no TTL runs out, and a stop is in order");
 }
 

@@ -143,14 +143,13 @@ async fn with_a_port_taken(
 async fn a_port_of_a_child_that_is_taken_is_named_and_waited_for() {
     let Some(cluster) = cluster().await else { return };
     type Port = fn(&MeshTask) -> u16;
-    let ports: [(&str, &str, Port); 3] = [
-        ("http", "consul agent", |task| task.ports.http),
-        ("grpc", "consul agent", |task| task.ports.grpc),
-        ("admin", "envoy live", |task| task.ports.envoy_admin),
+    let ports: [(&str, &str, &str, Port); 3] = [
+        ("The agent's HTTP port is taken", "http", "consul agent", |task| task.ports.http),
+        ("The agent's gRPC port is taken", "grpc", "consul agent", |task| task.ports.grpc),
+        ("Envoy's admin port is taken", "admin", "envoy live", |task| task.ports.envoy_admin),
     ];
-    for (name, latch, port) in ports {
-        let title = format!("A port of a child is taken ({name} of {latch})");
-        let mut fault = Witness::of(Kind::Machine, &title);
+    for (title, name, latch, port) in ports {
+        let mut fault = Witness::of(Kind::Machine, title);
         let (task, taken) = with_a_port_taken(&cluster, &format!("api-{name}"), port).await;
         until_held(&task, latch, "address already in use").await;
         fault.told("`/ready`: the child's last error, `address already in use`");

@@ -18,7 +18,8 @@ pub struct Restart {
     /// Delay between restarts.
     pub backoff: Backoff,
     /// A child that is alive but has not answered for so long is killed and counts as one that died: Envoy's admin
-    /// interface, the agent's own API where it needs no server. `0s`: never.
+    /// interface, the agent's own API where it needs no server. One that works on something has 20 times as long. `0s`:
+    /// never.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "DurationText")]
     pub unresponsive_after: Duration,

@@ -47,7 +47,8 @@ fn show(args: &FaultsArgs, screen: &Screen) -> Result<()> {
     if args.publish {
         let path = record::document();
         let versions = Versions::find()?;
-        let parts = [versions.consul_version(), versions.envoy_version()].join(", ");
+        let (consul, envoy) = (versions.consul_version(), versions.envoy_version());
+        let parts = format!("Consul {consul} and Envoy {envoy}");
         std::fs::write(&path, table::markdown(&rows, &parts))
             .with_context(|| format!("cannot write {}", path.display()))?;
         screen.good(&format!("faults: {} rows in docs/faults.md", rows.len()));

@@ -39,7 +39,7 @@ pub(super) fn markdown(rows: &[Row], parts: &str) -> String {
         add("");
         add(&format!("## {}", kind.title()));
         add("");
-        add("| fault | what is seen | after | how it mends | after | test |");
+        add("| fault | what is seen | seen after | how it mends | mended after | test |");
         add("|---|---|--:|---|--:|---|");
         for row in of_kind {
             let (told, whole) = (seconds(row.told), seconds(row.whole));
@@ -54,10 +54,10 @@ const HEAD: [&str; 9] = [
     "# Faults: what is seen, how it mends, how long it takes",
     "",
     "Made by `make faults`; do not edit. Each row was left by the test it names, which runs in `make test`: there it fails",
-    "where this page says something else than what it saw. Times are of one run on two cores with the dev profile and other",
-    "tests beside it, so they are upper ends rather than figures to quote. The first *after* counts from the fault to what",
-    "is seen; the second until all is well again, from the fault, or, where it ends by somebody else's doing (servers are",
-    "back, a port is free), from that end. Some tests lengthen a backoff to see what lies between, and say so.",
+    "where this page says something else than what it saw. *Seen after* counts from the fault; *mended after* from there,",
+    "too, or, where it ends by somebody else's doing (servers are back, a port is free), from that end. Where a task ends,",
+    "its exit is what is seen, with the agent's leave of about 4 s before it. Times are of one run on two cores with other",
+    "tests beside it, so they are upper ends. Some tests make a limit shorter or a backoff longer, and say so.",
     "",
     "While something is wrong, `taskmesh status` and `GET /v1/status` name it and since when; the log does once a minute.",
 ];
