@@ -24,6 +24,14 @@ fn is_secret_key(key: &str) -> bool {
     plain == "encrypt" || PARTS.iter().any(|part| plain.contains(part))
 }
 
+/// The same of a key as it stands in a text, where escapes may disguise it; one that cannot be read counts as secret.
+fn is_secret_in_text(key: &str) -> bool {
+    if !key.contains('\\') {
+        return is_secret_key(key);
+    }
+    serde_json::from_str::<String>(&format!("\"{key}\"")).map_or(true, |key| is_secret_key(&key))
+}
+
 /// A value that is no secret by its key: without the secrets that a cloud auto-join string may hold
 /// (`provider=azure secret_access_key=..`).
 fn hidden(value: &str) -> String {
@@ -64,8 +72,7 @@ pub(crate) fn hide_in_text(text: &str) -> String {
     let scan = scan(text);
     let mut edits: Vec<_> = scan.comments.into_iter().map(|span| (span, String::new())).collect();
     for value in scan.values.into_iter().filter(|value| value.is_text) {
-        // A key with an escape in it may be one in disguise.
-        if value.path.iter().any(|key| is_secret_key(key) || key.contains('\\')) {
+        if value.path.iter().any(|key| is_secret_in_text(key)) {
             edits.push((value.span, format!("\"{HIDDEN}\"")));
         } else {
             let shown = hidden(&text[value.span.clone()]);
