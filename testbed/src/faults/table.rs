@@ -63,7 +63,11 @@ const HEAD: [&str; 9] = [
 ];
 
 fn seconds(time: Option<f64>) -> String {
-    time.map_or_else(|| "-".to_owned(), |time| format!("{time:.2} s"))
+    match time {
+        None => "-".to_owned(),
+        Some(time) if time < 100.0 => format!("{time:.2} s"),
+        Some(time) => format!("{time:.0} s"),
+    }
 }
 
 /// Whether the document has this row, whatever its times are.
