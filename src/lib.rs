@@ -19,6 +19,8 @@ pub mod actors;
 pub mod admin;
 mod agent_text;
 pub mod app;
+#[cfg(feature = "aws")]
+mod aws;
 pub mod cli;
 pub mod config;
 pub mod consul;

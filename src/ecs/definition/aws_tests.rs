@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 async fn api(url: &str) -> Api {
     let credentials = Credentials::new("AKIATEST", "secret", None, None, "test");
-    let loader = aws_config::defaults(BehaviorVersion::latest())
+    let loader = aws_config::defaults(aws_config::BehaviorVersion::latest())
         .credentials_provider(credentials)
         .endpoint_url(url);
-    Api(Client::new(&config(loader, "eu-west-1".to_owned()).load().await))
+    Api(Client::new(&aws::config(loader, "eu-west-1".to_owned()).load().await))
 }
 
 async fn answering(status: u16, body: Value) -> Api {
