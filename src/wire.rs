@@ -44,6 +44,21 @@ pub(crate) fn client() -> reqwest::Client {
     build(builder())
 }
 
+/// A client for servers over TLS, or without it: `ca` is the authority in PEM, else the machine's own count.
+///
+/// # Errors
+/// `ca` is no certificate.
+pub(crate) fn client_of_servers(ca: Option<&[u8]>) -> Result<reqwest::Client, reqwest::Error> {
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_idle_timeout(Duration::from_secs(30));
+    match ca {
+        None => builder.build(),
+        Some(pem) => builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?).build(),
+    }
+}
+
 /// The same over a unix socket, whatever host a URL names. The socket need not be there yet.
 pub(crate) fn client_over(socket: &Path) -> reqwest::Client {
     build(builder().unix_socket(socket))

@@ -94,6 +94,24 @@ impl Client {
         })
     }
 
+    /// A client of servers, or of an agent elsewhere, at `base_url`, over TLS if it says `https`: `ca` is the authority
+    /// that has signed their certificates, in PEM; else the machine's own count.
+    ///
+    /// # Errors
+    /// As [`Client::new`]; `ca` is no certificate.
+    pub fn of_servers(
+        base_url: &str,
+        token: Option<SecretString>,
+        ca: Option<&[u8]>,
+    ) -> Result<Self> {
+        const NO_CA: Error =
+            Error::Invalid("the authority is no PEM certificate, or cannot be used");
+        Ok(Self {
+            http: wire::client_of_servers(ca).map_err(|_| NO_CA)?,
+            ..Self::new(base_url, token)?
+        })
+    }
+
     /// The same agent with another token; connections are shared.
     ///
     /// # Errors
@@ -319,16 +337,24 @@ impl Client {
         Ok(Answer { index, value: entries.unwrap_or_default() })
     }
 
-    async fn get<T: DeserializeOwned>(&self, call: &'static str, id: Option<&str>) -> Result<T> {
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        call: &'static str,
+        id: Option<&str>,
+    ) -> Result<T> {
         let reply = self.exchange(call, self.scoped(Method::GET, call, id)).await?;
         decode(call, &success(call, reply)?)
     }
 
-    async fn done(&self, call: &'static str, request: RequestBuilder) -> Result<()> {
+    pub(super) async fn done(&self, call: &'static str, request: RequestBuilder) -> Result<()> {
         success(call, self.exchange(call, request).await?).map(drop)
     }
 
-    async fn exchange(&self, call: &'static str, request: RequestBuilder) -> Result<Reply> {
+    pub(super) async fn exchange(
+        &self,
+        call: &'static str,
+        request: RequestBuilder,
+    ) -> Result<Reply> {
         self.exchange_within(call, request, self.timeout).await
     }
 
@@ -346,7 +372,12 @@ impl Client {
     }
 
     /// A request about something that lives in a namespace and partition.
-    fn scoped(&self, method: Method, call: &'static str, id: Option<&str>) -> RequestBuilder {
+    pub(super) fn scoped(
+        &self,
+        method: Method,
+        call: &'static str,
+        id: Option<&str>,
+    ) -> RequestBuilder {
         self.request(method, call, id).query(&*self.tenancy)
     }
 
@@ -381,14 +412,14 @@ fn header(token: Option<SecretString>) -> Result<Option<HeaderValue>> {
     Ok(Some(value))
 }
 
-fn success(call: &'static str, reply: Reply) -> Result<Reply> {
+pub(super) fn success(call: &'static str, reply: Reply) -> Result<Reply> {
     if reply.is_success() {
         return Ok(reply);
     }
     Err(Error::Status { call, status: reply.status, body: reply.excerpt() })
 }
 
-fn decode<T: DeserializeOwned>(call: &'static str, reply: &Reply) -> Result<T> {
+pub(super) fn decode<T: DeserializeOwned>(call: &'static str, reply: &Reply) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(&reply.body);
     let value = serde_path_to_error::deserialize(&mut json)
         .map_err(|e| Error::Decode { call, why: e.to_string() })?;
@@ -396,7 +427,7 @@ fn decode<T: DeserializeOwned>(call: &'static str, reply: &Reply) -> Result<T> {
     Ok(value)
 }
 
-fn found<T>(result: Result<T>) -> Result<Option<T>> {
+pub(super) fn found<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_not_found() => Ok(None),

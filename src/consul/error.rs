@@ -73,6 +73,12 @@ impl Error {
         }
     }
 
+    /// What was to be made is there already: a policy of this name, a token with these ids.
+    pub fn is_taken(&self) -> bool {
+        let Error::Status { body, .. } = self else { return false };
+        body.contains("already exists") || body.contains("already in use")
+    }
+
     /// A missing right, an unknown token, or, before the agent has joined, neither.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Error::Status { status: 401 | 403, .. })

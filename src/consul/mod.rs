@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `client` | the calls, each with a deadline and a size limit |
+//! | `acl` | policies and tokens, for the controller |
 //! | `error` | their failures, sorted by what a caller can do |
 //! | `types` | the bodies, in the agent's own spelling |
 //! | `registration` | service and proxy of a task, their checks and IDs (pure) |
@@ -14,6 +15,7 @@
 //! | `data_folder` | what in the agent's data folder is its own, when that is damaged (pure) |
 //! | `cli` | arguments and environment of the `consul` executable, its version (pure) |
 
+mod acl;
 mod agent_config;
 mod cli;
 mod client;
@@ -29,6 +31,7 @@ mod redact;
 mod registration;
 mod types;
 
+pub use acl::{AclLink, AclPolicy, AclToken};
 pub use agent_config::{AgentSecrets, agent_config};
 pub use cli::{
     Version, agent_args, agent_env, command_env, connect_envoy_args, grpc_address, http_address,
