@@ -129,6 +129,30 @@ fn variable(env: &dyn Env, name: &str, report: &mut Report) -> Option<String> {
     }
 }
 
+/// The text of another kind of document, from `--config` or from a variable of its own, with the name by which errors
+/// call it.
+///
+/// # Errors
+/// The file or the variable cannot be read.
+pub(super) fn text_of(
+    sources: &Sources,
+    name: &str,
+    env: &dyn Env,
+) -> Result<Option<(String, String)>, ConfigErrors> {
+    let mut report = Report::default();
+    let text = match &sources.file {
+        None => variable(env, name, &mut report).map(|text| (name.to_owned(), text)),
+        Some(file) => match std::fs::read_to_string(file) {
+            Ok(text) => Some((file.display().to_string(), text)),
+            Err(error) => {
+                report.unreadable(&file.display().to_string(), error.to_string());
+                None
+            }
+        },
+    };
+    if report.errors.is_empty() { Ok(text) } else { Err(report.into_errors()) }
+}
+
 /// What was found so far.
 #[derive(Default)]
 struct Report {

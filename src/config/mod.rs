@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `model` | the structs and their defaults; the JSON schema comes from them |
+//! | `controller` | the same for `taskmesh controller` |
 //! | `load` | sources -> document -> [`Config`], or every error at once |
 //! | `json` | text to a value, keys that stand twice |
 //! | `legacy` | a consul-ecs v0.4.3 document in our terms |
@@ -15,6 +16,7 @@
 //! | `env`, `path`, `error` | what the others share |
 
 mod check;
+mod controller;
 mod env;
 mod error;
 pub(crate) mod hide;
@@ -30,6 +32,7 @@ mod show;
 mod suggest;
 
 pub(crate) use check::times::left_for_apps;
+pub use controller::*;
 pub use env::{Env, ProcessEnv};
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{Given, Loaded, Sources, VARIABLE, load};
@@ -37,7 +40,7 @@ pub use model::*;
 pub use pem::{Pem, PemError};
 pub use secret::SecretError;
 pub(crate) use show::show;
-pub use show::{cli_check, schema_text};
+pub use show::{cli_check, controller_schema_text, schema_text};
 pub(crate) use suggest::nearest;
 
 use schemars::Schema;
@@ -54,8 +57,12 @@ pub(crate) fn schema() -> &'static Value {
 }
 
 fn generate() -> Schema {
-    let mut schema = schemars::schema_for!(Config);
-    schema.insert("title".to_owned(), "taskmesh configuration".into());
+    with_editors_key(schemars::schema_for!(Config), "taskmesh configuration")
+}
+
+/// With a title, and the key by which an editor is told of the schema.
+fn with_editors_key(mut schema: Schema, title: &str) -> Schema {
+    schema.insert("title".to_owned(), title.into());
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         let description = "Where this schema is, for editors; taskmesh itself ignores it.";
         let editors = serde_json::json!({ "type": "string", "description": description });

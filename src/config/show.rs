@@ -1,6 +1,7 @@
 //! `taskmesh check-config` and `taskmesh schema`: what an operator sees of the configuration.
 
 use super::check::times;
+use super::controller::controller_schema;
 use super::env::Env;
 use super::load::{Loaded, Sources, load};
 use super::model::{Config, Containers};
@@ -23,6 +24,11 @@ pub fn cli_check(sources: &Sources, print: bool, env: &dyn Env) -> (String, u8) 
 /// The JSON schema of the configuration, as `taskmesh schema` prints it and `config/schema.json` holds it.
 pub fn schema_text() -> String {
     format!("{:#}\n", schema())
+}
+
+/// The same of the controller's configuration, as `config/controller/schema.json` holds it.
+pub fn controller_schema_text() -> String {
+    format!("{:#}\n", controller_schema())
 }
 
 fn accepted(loaded: &Loaded, print: bool) -> String {

@@ -3,6 +3,7 @@
 mod agent;
 mod check_config;
 mod consul_ecs;
+mod controller;
 mod errors;
 mod examples;
 mod legacy;
@@ -65,7 +66,7 @@ fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> =
-        files.filter(|file| file.file_name().unwrap() != "schema.json").collect();
+        files.filter(|file| file.is_file() && !file.ends_with("schema.json")).collect();
     files.sort();
     assert!(files.len() >= 5, "{files:?}");
     files

@@ -4,13 +4,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 
 /// A duration as humantime reads it: `500ms`, `30s`, `1m 50s`.
-pub(super) struct DurationText;
+pub(in crate::config) struct DurationText;
 
 /// `format` of a [`DurationText`].
 pub(in crate::config) const DURATION: &str = "humantime";
 
 /// An IP address and a port: `127.0.0.1:19100`, `[::1]:19100`.
-pub(super) struct SocketAddrText;
+pub(in crate::config) struct SocketAddrText;
 
 /// `format` of a [`SocketAddrText`].
 pub(in crate::config) const SOCKET_ADDRESS: &str = "socket-address";
