@@ -32,10 +32,12 @@ pub enum Mode {
     Status(healthcheck::Args),
     /// Show a timeline file as text, or as a picture.
     Timeline(timeline::render::Args),
+    /// Provide the tasks of an ECS cluster with ACL tokens, through AWS Secrets Manager (once per cluster).
+    Controller(ControllerArgs),
     /// Check the configuration as `run` would, and start nothing.
     CheckConfig(CheckConfigArgs),
     /// Print the JSON schema of the configuration.
-    Schema,
+    Schema(SchemaArgs),
     /// Print the version.
     Version,
 }
@@ -52,6 +54,25 @@ impl From<ConfigArgs> for Sources {
     fn from(args: ConfigArgs) -> Self {
         Self { file: args.config }
     }
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// That of the controller's configuration.
+    #[arg(long)]
+    pub controller: bool,
+}
+
+/// Arguments of `controller`.
+#[derive(Debug, Args)]
+pub struct ControllerArgs {
+    /// Configuration file, JSON. Default: the environment variable TASKMESH_CONTROLLER_CONFIG_JSON.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print what would be done, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `check-config`.

@@ -8,6 +8,7 @@
 //! | [`config`] | what a user writes, checked before anything starts |
 //! | `agent_text` | what must be known of HCL and JSON that users write for the agent: variables, keys, secrets |
 //! | [`explain`] | what `run` would do with a configuration, told without doing it |
+//! | `acl` | `taskmesh controller`: tokens for the tasks of an ECS cluster (feature `aws`) |
 //! | [`admin`], [`wrapper`], [`healthcheck`] | the loopback API and the two commands that use it |
 //! | [`process`], [`logging`] | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
@@ -15,6 +16,8 @@
 //! | [`own_copy`] | our binary, for the wrapped apps |
 //! | [`consul_ecs`] | the command line of consul-ecs 0.4.3's app wrapper |
 
+#[cfg(feature = "aws")]
+pub mod acl;
 pub mod actors;
 pub mod admin;
 mod agent_text;
@@ -34,6 +37,7 @@ pub mod logging;
 pub mod own_copy;
 pub mod private;
 pub mod process;
+mod random;
 pub mod signals;
 pub mod supervisor;
 pub mod timeline;

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Mode::Healthcheck(args) => healthcheck::run(&args),
         Mode::Status(args) => healthcheck::status(&args),
         Mode::Timeline(args) => timeline::render::cli(&args),
+        Mode::Controller(args) => controller(args),
         Mode::CheckConfig(args) => {
             let sources = args.source.into();
             let (text, code) = if args.explain {
@@ -39,8 +40,13 @@ fn main() -> ExitCode {
             }
             code
         }
-        Mode::Schema => {
-            print!("{}", config::schema_text());
+        Mode::Schema(args) => {
+            let text = if args.controller {
+                config::controller_schema_text()
+            } else {
+                config::schema_text()
+            };
+            print!("{text}");
             exit::OK
         }
         Mode::Version => {
@@ -48,4 +54,15 @@ fn main() -> ExitCode {
             exit::OK
         }
     })
+}
+
+#[cfg(feature = "aws")]
+fn controller(args: cli::ControllerArgs) -> u8 {
+    taskmesh::acl::run(&config::Sources { file: args.config }, args.dry_run, &ProcessEnv)
+}
+
+#[cfg(not(feature = "aws"))]
+fn controller(_: cli::ControllerArgs) -> u8 {
+    eprintln!("taskmesh: this build has no AWS parts (cargo feature `aws`)");
+    exit::COULD_NOT_START
 }

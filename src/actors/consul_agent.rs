@@ -6,6 +6,7 @@ use super::{Identity, Site, agent_files, work};
 use crate::consul::{self, Client, Version};
 use crate::logging::{self, Said};
 use crate::process::{ChildSpec, Output, run_to_end};
+use crate::random::uuid;
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Event, Role, Source};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -80,7 +81,8 @@ impl Actor for ConsulAgent {
     ) -> Result<State, ActorProcessingErr> {
         let Arguments { site, consul, reports } = args;
         let runner = Runner::new(Role::Agent, &site, reports.clone());
-        let recovery_token = site.config.consul.acl.is_some().then(random_token).transpose()?;
+        // For our own calls about the agent itself: known to this agent and to nobody else.
+        let recovery_token = site.config.consul.acl.is_some().then(uuid).transpose()?;
         Ok(State {
             site,
             consul,
@@ -88,7 +90,7 @@ impl Actor for ConsulAgent {
             identity: None,
             version: None,
             wanted: false,
-            recovery_token,
+            recovery_token: recovery_token.map(SecretString::from),
             first_start: true,
             runner,
         })
@@ -300,15 +302,4 @@ async fn watch_servers(consul: &Client, reports: &Reports) {
             }
         }
     }
-}
-
-/// For our own calls about the agent itself: known to this agent and to nobody else.
-fn random_token() -> Result<SecretString, std::io::Error> {
-    use std::io::Read;
-    let mut b = [0_u8; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut b)?;
-    let n = u128::from_be_bytes(b);
-    let hex = format!("{n:032x}");
-    let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
-    Ok(SecretString::from(uuid))
 }

@@ -23,6 +23,8 @@ mod view;
 
 pub use addr::{DEFAULT_ADDR, parse_addr};
 pub use app::{Attach, Exited, Line};
+#[cfg(feature = "aws")]
+pub(crate) use server::serve_router;
 pub use server::{bind, serve};
 pub use status::*;
 pub use view::{PendingView, ProblemView, ReadyView, StatusView, StopView};

@@ -53,7 +53,11 @@ pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves for ever; dropping the future closes the listener and every connection.
 pub async fn serve(listener: TcpListener, source: Source) {
-    let router = router(source);
+    serve_router(listener, router(source)).await;
+}
+
+/// The same of any paths.
+pub(crate) async fn serve_router(listener: TcpListener, router: Router) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     // Without an address nothing could be accepted, either.
     let port = listener.local_addr().map_or(0, |addr| addr.port());

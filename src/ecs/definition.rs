@@ -149,7 +149,7 @@ fn question(
 }
 
 /// The region of an ARN: its fourth field.
-fn region_of(arn: &str) -> Option<String> {
+pub(crate) fn region_of(arn: &str) -> Option<String> {
     arn.split(':').nth(3).filter(|region| !region.is_empty()).map(str::to_owned)
 }
 

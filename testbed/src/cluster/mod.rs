@@ -147,6 +147,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// DELETEs at the server's HTTP API.
+    ///
+    /// # Errors
+    /// If it does not answer with 200.
+    pub async fn server_delete(&self, path: &str) -> Result<()> {
+        let url = format!("http://{}:8500{path}", self.lan.hub().ip());
+        let delete = move || async move {
+            client().delete(url).header("X-Consul-Token", MANAGEMENT).send().await
+        };
+        self.lan.hub().spawn(delete).await??.error_for_status()?;
+        Ok(())
+    }
+
     /// What the servers show of a service's proxies: the proxy's ID and whether any check is critical.
     ///
     /// # Errors

@@ -1,5 +1,8 @@
 //! moto: AWS's APIs, served on the hub of a network, so that tasks in their namespaces reach them.
 
+mod secrets;
+mod tasks;
+
 use crate::net::{Host, Process, ProcessSpec};
 use crate::parts;
 use anyhow::{Context, Result, bail};
@@ -55,19 +58,7 @@ impl Moto {
     /// # Errors
     /// If it is refused.
     pub async fn register_task_definition(&self, region: &str, definition: &Value) -> Result<()> {
-        let target = "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition";
-        let answer = self
-            .post(
-                "/",
-                &[
-                    ("X-Amz-Target", target),
-                    ("Content-Type", "application/x-amz-json-1.1"),
-                    ("Authorization", &unsigned(region, "ecs")),
-                ],
-                definition.to_string(),
-            )
-            .await?;
-        let answer: Value = serde_json::from_str(&answer)?;
+        let answer = self.ecs(region, "RegisterTaskDefinition", definition).await?;
         let revision = &answer["taskDefinition"]["revision"];
         (revision == 1).then_some(()).with_context(|| format!("revision {revision}: {answer}"))
     }
@@ -94,6 +85,22 @@ impl Moto {
     /// If it does not answer.
     pub async fn enforce_rights(&self) -> Result<()> {
         self.post("/moto-api/reset-auth", &[], "0".to_owned()).await.map(drop)
+    }
+
+    /// A call of the ECS API.
+    async fn ecs(&self, region: &str, action: &str, body: &Value) -> Result<Value> {
+        let target = format!("AmazonEC2ContainerServiceV20141113.{action}");
+        self.json(region, "ecs", &target, body).await
+    }
+
+    /// A call of an API that speaks JSON.
+    async fn json(&self, region: &str, service: &str, target: &str, body: &Value) -> Result<Value> {
+        let headers = [
+            ("X-Amz-Target", target),
+            ("Content-Type", "application/x-amz-json-1.1"),
+            ("Authorization", &unsigned(region, service)),
+        ];
+        Ok(serde_json::from_str(&self.post("/", &headers, body.to_string()).await?)?)
     }
 
     async fn iam(&self, form: &str) -> Result<String> {

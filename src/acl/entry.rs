@@ -1,0 +1,164 @@
+//! `taskmesh controller`: from the configuration to the exit code.
+
+use super::cloud::Cloud;
+use super::controller::Controller;
+use super::hands::RealHands;
+use super::inventory::Site;
+use super::names::Cluster;
+use super::plan::Rules;
+use super::view;
+use crate::config::{ControllerConfig, Env, SecretError, Sources, load_controller};
+use crate::consul::Client;
+use crate::ecs::{METADATA_URI_ENV, MetadataClient, region_of};
+use crate::{admin, exit, logging, process};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Servers answer a list of thousands of tokens in less.
+const CONSUL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the controller could not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("consul.{what}: {source}")]
+    Secret { what: &'static str, source: SecretError },
+    #[error(transparent)]
+    Consul(#[from] crate::consul::Error),
+    #[error("{0}")]
+    Missing(&'static str),
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+/// Runs it. With `dry_run`, or with `controller.dryRun`, one round is made, what would be done is printed, and nothing is
+/// changed.
+pub(crate) fn run(sources: &Sources, dry_run: bool, env: &dyn Env) -> u8 {
+    let no_cores = process::forbid_core_dumps();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("taskmesh: cannot start the runtime: {e}");
+            return exit::COULD_NOT_START;
+        }
+    };
+    let loaded = match load_controller(sources, env) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return exit::USAGE;
+        }
+    };
+    let _guard = match logging::init(loaded.config.log.level, loaded.config.log.format) {
+        Ok(guard) => guard,
+        Err(e) => {
+            eprintln!("taskmesh: cannot start the log writer: {e}");
+            return exit::COULD_NOT_START;
+        }
+    };
+    logging::log_panics();
+    if let Err(e) = no_cores {
+        tracing::warn!(error = %e, "cannot forbid core dumps: one would hold the secrets");
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let dry_run = dry_run || loaded.config.controller.dry_run;
+    let code = runtime.block_on(async {
+        match start(&loaded.config, dry_run, env).await {
+            Ok(code) => code,
+            Err(e) => {
+                tracing::error!("{e}");
+                match e {
+                    StartError::Secret { .. } | StartError::Missing(_) => exit::USAGE,
+                    _ => exit::COULD_NOT_START,
+                }
+            }
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    code
+}
+
+async fn start(config: &ControllerConfig, dry_run: bool, env: &dyn Env) -> Result<u8, StartError> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let consul = consul(config, env)?;
+    let (cluster, region) = place(config, env).await?;
+    let hands = RealHands::new(consul, Cloud::connect(region).await);
+    let options = &config.controller;
+    let site = Site {
+        cluster,
+        prefix: options.secret_name_prefix.clone(),
+        client_secret: options.client_secret(),
+        partition: None,
+    };
+    let rules = Rules { create_secrets: options.create_secrets, grace: options.grace_period };
+    tracing::info!(cluster = site.cluster.text(), prefix = site.prefix, dry_run, "controller");
+    let mut controller = Controller::new(hands, site, rules);
+    controller.interval = options.interval;
+    controller.audit = options.audit_interval;
+    controller.dry_run = dry_run;
+    if dry_run {
+        return Ok(match controller.once().await {
+            Ok(writes) => {
+                for (service, step) in &writes {
+                    println!("{service}: {step}");
+                }
+                println!("controller: {} changes would be made", writes.len());
+                exit::OK
+            }
+            Err(why) => {
+                tracing::error!(%why, "cannot tell what would be done");
+                exit::COULD_NOT_START
+            }
+        });
+    }
+    let listener = admin::bind(config.admin.listen).await?;
+    let api = admin::serve_router(listener, view::router(controller.subscribe()));
+    tokio::select! {
+        () = controller.run() => {}
+        () = api => {}
+        _ = term.recv() => tracing::info!(signal = "SIGTERM", "controller ends"),
+        _ = int.recv() => tracing::info!(signal = "SIGINT", "controller ends"),
+    }
+    Ok(exit::OK)
+}
+
+/// What the environment says where the configuration says nothing, as Consul's own client reads it.
+fn consul(config: &ControllerConfig, env: &dyn Env) -> Result<Client, StartError> {
+    let text = |name: &str| env.var(name)?.into_string().ok().filter(|text| !text.is_empty());
+    let consul = &config.consul;
+    let address = consul.address.clone().or_else(|| text("CONSUL_HTTP_ADDR"));
+    let address = address.unwrap_or_else(|| "http://127.0.0.1:8500".to_owned());
+    let address = if address.contains("://") { address } else { format!("http://{address}") };
+    let resolve = |what, secret: Option<&crate::config::Secret>, variable| match secret {
+        Some(secret) => {
+            secret.resolve(env).map(Some).map_err(|source| StartError::Secret { what, source })
+        }
+        None => Ok(text(variable).map(SecretString::from)),
+    };
+    let token = resolve("token", consul.token.as_ref(), "CONSUL_HTTP_TOKEN")?;
+    let ca = resolve("tls.ca", consul.tls.ca.as_ref(), "CONSUL_CACERT_PEM")?;
+    let ca = ca.as_ref().map(|ca| ca.expose_secret().as_bytes());
+    Ok(Client::of_servers(&address, token, ca)?.with_timeout(CONSUL_TIMEOUT))
+}
+
+/// The cluster and the region, from the configuration or from the controller's own task.
+async fn place(config: &ControllerConfig, env: &dyn Env) -> Result<(Cluster, String), StartError> {
+    let text = |name: &str| env.var(name)?.into_string().ok().filter(|text| !text.is_empty());
+    let task = match text(METADATA_URI_ENV) {
+        Some(uri) => MetadataClient::new(&uri).task().await.ok(),
+        None => None,
+    };
+    let arn = task.as_ref().map(|task| task.task_arn.clone()).unwrap_or_default();
+    let own = task.map(|task| task.cluster).filter(|cluster| !cluster.is_empty());
+    let cluster = config.controller.cluster.clone().or(own).ok_or(StartError::Missing(
+        "controller.cluster is not given, and the task metadata does not say it",
+    ))?;
+    let region = text("AWS_REGION")
+        .or_else(|| text("AWS_DEFAULT_REGION"))
+        .or_else(|| region_of(&arn))
+        .or_else(|| region_of(&cluster))
+        .ok_or(StartError::Missing("no AWS_REGION, and none in the task's or the cluster's ARN"))?;
+    Ok((Cluster::with_task(&cluster, &arn), region))
+}

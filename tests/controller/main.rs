@@ -1,0 +1,5 @@
+//! `taskmesh controller` against a real Consul with ACLs, default deny, and AWS as moto serves it.
+
+mod drift;
+mod life;
+mod place;
