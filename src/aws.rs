@@ -1,5 +1,6 @@
 //! What our clients of AWS's APIs share: the SDK's configuration, and its errors sorted by what a caller can do.
 
+use crate::wire::causes;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
@@ -57,6 +58,25 @@ pub(crate) fn config(loader: ConfigLoader, region: String) -> ConfigLoader {
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
 }
 
+/// Makes a call of `api`, for example `the ECS API`, within `limit`; its errors are sorted.
+pub(crate) async fn ask<T, E>(
+    api: &str,
+    limit: Duration,
+    call: impl Future<Output = Result<T, SdkError<E>>>,
+) -> Result<T, ApiError>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(|error| judge(api, &error)),
+        Err(_elapsed) => Err(ApiError {
+            kind: Kind::Passing,
+            code: String::new(),
+            why: format!("{api} does not answer within {limit:?}"),
+        }),
+    }
+}
+
 /// Codes of refusals that may pass, besides those that speak of throttling: the other spellings of "too often" (as the
 /// SDK's own retries know them, `THROTTLING_ERRORS` of aws-runtime), and what fresh credentials or a clock set right
 /// cure.
@@ -65,8 +85,8 @@ const PASSING: [&str; 4] =
     ["ExpiredTokenException", "ExpiredToken", "RequestTimeTooSkewed", "RequestExpired"];
 const NOT_FOUND: [&str; 2] = ["ResourceNotFoundException", "ClusterNotFoundException"];
 
-/// Sorts an error of `api`, for example `the ECS API`.
-pub(crate) fn judge<E>(api: &str, error: &SdkError<E>) -> ApiError
+/// Sorts an error of `api`.
+fn judge<E>(api: &str, error: &SdkError<E>) -> ApiError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -98,19 +118,4 @@ where
         _ => Kind::Refused,
     };
     ApiError { kind, code: code.to_owned(), why: format!("{api} answered {status} {words}") }
-}
-
-/// An error with all that is behind it: the outermost one only says "dispatch failure".
-fn causes(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !said.contains(&words) {
-            said.push_str(": ");
-            said.push_str(&words);
-        }
-        cause = inner.source();
-    }
-    said
 }

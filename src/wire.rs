@@ -2,7 +2,7 @@
 //! what a caller can do about them, and tolerance for Go's `null` lists.
 
 use serde::{Deserialize, Deserializer};
-use std::error::Error as _;
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,21 +108,24 @@ async fn read(request: reqwest::RequestBuilder, limit: usize) -> Result<Reply, F
     Ok(Reply { status, headers, body })
 }
 
-/// Names the innermost reason too: the outer one is only "error sending request". The URL is left out, for it can
-/// hold IDs that the caller names better.
+/// The URL is left out, for it can hold IDs that the caller names better.
 fn unreachable(error: reqwest::Error) -> Failure {
-    let error = error.without_url();
-    let mut why = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !why.ends_with(&inner_text) {
-            why.push_str(": ");
-            why.push_str(&inner_text);
+    Failure::Unreachable(causes(&error.without_url()))
+}
+
+/// An error with all that is behind it: the outermost one only says "error sending request", or "dispatch failure".
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !said.contains(&words) {
+            said.push_str(": ");
+            said.push_str(&words);
         }
-        source = inner.source();
+        cause = inner.source();
     }
-    Failure::Unreachable(why)
+    said
 }
 
 /// Go writes an empty list or map as `null`.

@@ -41,7 +41,7 @@ impl Cloud {
     ) -> Result<(Vec<String>, Option<String>)> {
         let asked = self.ecs.list_tasks().cluster(cluster).desired_status(DesiredStatus::Running);
         let asked = asked.set_next_token(page).send();
-        let answer = within(ECS, asked).await?.map_err(|e| aws::judge(ECS, &e))?;
+        let answer = aws::ask(ECS, TIMEOUT, asked).await?;
         let next = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
         Ok((answer.task_arns.unwrap_or_default(), next))
     }
@@ -54,7 +54,7 @@ impl Cloud {
     ) -> Result<Vec<(String, Task)>> {
         let asked = self.ecs.describe_tasks().cluster(cluster).set_tasks(Some(arns));
         let asked = asked.include(TaskField::Tags).send();
-        let answer = within(ECS, asked).await?.map_err(|e| aws::judge(ECS, &e))?;
+        let answer = aws::ask(ECS, TIMEOUT, asked).await?;
         let tasks = answer.tasks().iter().map(|task| {
             let tags = task.tags().iter();
             let tags = tags.filter_map(|t| Some((t.key()?.to_owned(), t.value()?.to_owned())));
@@ -67,7 +67,7 @@ impl Cloud {
     /// What a secret holds.
     pub(crate) async fn secret(&self, name: &str) -> Result<Secret> {
         let asked = self.secrets.get_secret_value().secret_id(name).send();
-        match within(SECRETS, asked).await?.map_err(|e| aws::judge(SECRETS, &e)) {
+        match aws::ask(SECRETS, TIMEOUT, asked).await {
             Ok(answer) => Ok(read(answer.secret_string().unwrap_or_default())),
             // One without any value is "not found", too; CreateSecret tells them apart.
             Err(error) if error.kind == Kind::NotFound => Ok(Secret::Missing),
@@ -80,7 +80,7 @@ impl Cloud {
     pub(crate) async fn create_secret(&self, name: &str, pair: &Pair) -> Result<bool> {
         let text = written(pair);
         let asked = self.secrets.create_secret().name(name).secret_string(text).send();
-        match within(SECRETS, asked).await?.map_err(|e| aws::judge(SECRETS, &e)) {
+        match aws::ask(SECRETS, TIMEOUT, asked).await {
             Ok(_) => Ok(true),
             Err(error) if error.code == "ResourceExistsException" => Ok(false),
             Err(error) => Err(error),
@@ -91,7 +91,7 @@ impl Cloud {
     pub(crate) async fn put_secret(&self, name: &str, pair: &Pair) -> Result<()> {
         let asked =
             self.secrets.update_secret().secret_id(name).secret_string(written(pair)).send();
-        within(SECRETS, asked).await?.map_err(|e| aws::judge(SECRETS, &e))?;
+        aws::ask(SECRETS, TIMEOUT, asked).await?;
         Ok(())
     }
 }
@@ -114,14 +114,6 @@ fn read(text: &str) -> Secret {
 
 fn written(pair: &Pair) -> String {
     json!({ "accessor_id": pair.accessor, "token": pair.token }).to_string()
-}
-
-async fn within<T>(api: &str, asked: impl Future<Output = T>) -> Result<T> {
-    tokio::time::timeout(TIMEOUT, asked).await.map_err(|_elapsed| ApiError {
-        kind: Kind::Passing,
-        code: String::new(),
-        why: format!("{api} does not answer within {TIMEOUT:?}"),
-    })
 }
 
 #[cfg(test)]

@@ -24,14 +24,7 @@ impl Api {
 
     pub(super) async fn describe(&self, name: &str) -> Result<TaskDefinition, DefinitionError> {
         let asked = self.0.describe_task_definition().task_definition(name).send();
-        let answer = match tokio::time::timeout(TIMEOUT, asked).await {
-            Ok(answer) => answer.map_err(|e| sort(aws::judge("the ECS API", &e)))?,
-            Err(_elapsed) => {
-                return Err(DefinitionError::Failing(format!(
-                    "the ECS API does not answer within {TIMEOUT:?}"
-                )));
-            }
-        };
+        let answer = aws::ask("the ECS API", TIMEOUT, asked).await.map_err(sort)?;
         match answer.task_definition() {
             Some(definition) => Ok(TaskDefinition::from(definition)),
             None => Err(DefinitionError::Failing("the ECS API's answer is empty".to_owned())),
