@@ -2,7 +2,7 @@
 
 use super::plan::{Next, Pair, Rules, Secret, Seen, Step, Subject, Want, next};
 use crate::random::uuid;
-use std::cell::Cell;
+use std::io;
 
 /// More steps than that are a bug, or two controllers that undo each other's work.
 const MOST_STEPS: usize = 24;
@@ -21,19 +21,14 @@ pub(crate) enum Learned {
     Changed,
 }
 
-/// Why a step failed.
+/// Why a step failed, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub(crate) struct Failure {
-    /// Whose API, and the kind of the error: for counting.
-    pub(crate) kind: String,
-    pub(crate) why: String,
-}
+#[error("{0}")]
+pub(crate) struct Failure(pub(crate) String);
 
 /// Who does the steps.
 pub(crate) trait Hands {
     /// Does one. `new` is the pair for a step that needs one and names none.
-    /// Whether anything was written.
     async fn perform(&self, subject: &Subject, step: &Step, new: &Pair)
     -> Result<Learned, Failure>;
 }
@@ -48,8 +43,6 @@ pub(crate) enum End {
     Failed(Failure),
     /// What was seen was out of date: look again.
     Changed,
-    /// We may not write (any more).
-    NotOurs,
 }
 
 /// What was done.
@@ -64,30 +57,31 @@ pub(crate) struct Outcome {
     pub(crate) seen: Seen,
 }
 
-/// What may be done.
-pub(crate) struct Leave<'a> {
-    pub(crate) rules: Rules,
-    /// Only tell.
-    pub(crate) dry_run: bool,
-    /// Asked before each write: a leader whose lock may have run out must not.
-    pub(crate) may_write: &'a Cell<bool>,
-}
-
-/// Goes on until nothing is left to do.
+/// Goes on until nothing is left to do; with `dry_run` only as if, and nothing is changed.
 pub(crate) async fn settle(
     hands: &impl Hands,
     subject: &Subject,
     want: Want,
     mut seen: Seen,
-    leave: &Leave<'_>,
+    rules: Rules,
+    dry_run: bool,
 ) -> Outcome {
     let mut writes = Vec::new();
+    let new = match new_pair() {
+        Ok(new) => new,
+        Err(end) => return Outcome { writes, drift: Vec::new(), end, seen },
+    };
     for _ in 0..MOST_STEPS {
-        let (step, drift) = next(subject, want, &seen, leave.rules);
+        let (step, drift) = next(subject, want, &seen, rules);
         let end = match step {
             Next::Settled => End::Settled,
             Next::Stuck(why) => End::Stuck(why),
-            Next::Do(step) => match perform(hands, subject, &step, &mut seen, leave).await {
+            Next::Do(step) if dry_run && !step.is_read() => {
+                seen.after(subject, &step, &new);
+                writes.push(step);
+                continue;
+            }
+            Next::Do(step) => match perform(hands, subject, &step, &new, &mut seen).await {
                 Ok(written) => {
                     if written {
                         writes.push(step);
@@ -103,29 +97,23 @@ pub(crate) async fn settle(
     Outcome { writes, drift: Vec::new(), end, seen }
 }
 
+/// One is enough for a run: a subject has one secret.
+fn new_pair() -> Result<Pair, End> {
+    let random = |e: io::Error| End::Failed(Failure(format!("no random numbers: {e}")));
+    Ok(Pair { accessor: uuid().map_err(random)?, token: uuid().map_err(random)? })
+}
+
+/// Whether anything was written.
 async fn perform(
     hands: &impl Hands,
     subject: &Subject,
     step: &Step,
+    new: &Pair,
     seen: &mut Seen,
-    leave: &Leave<'_>,
 ) -> Result<bool, End> {
-    let random = |e: std::io::Error| {
-        End::Failed(Failure { kind: "random".to_owned(), why: format!("no random numbers: {e}") })
-    };
-    let new = Pair { accessor: uuid().map_err(random)?, token: uuid().map_err(random)? };
-    if !step.is_read() {
-        if leave.dry_run {
-            seen.after(subject, step, &new);
-            return Ok(true);
-        }
-        if !leave.may_write.get() {
-            return Err(End::NotOurs);
-        }
-    }
-    match hands.perform(subject, step, &new).await.map_err(End::Failed)? {
+    match hands.perform(subject, step, new).await.map_err(End::Failed)? {
         Learned::Written => {
-            seen.after(subject, step, &new);
+            seen.after(subject, step, new);
             // Another controller may have written at the same time: what stands there now is what counts.
             if matches!(step, Step::PutSecret { .. }) {
                 seen.secret = Secret::Unread;

@@ -4,7 +4,7 @@
 //! it puts into a queue. The work takes it from there, some services at a time. So a new service has its token while the
 //! rest of ten thousand tasks is still being listed.
 
-use super::apply::{End, Leave, Outcome, settle};
+use super::apply::{End, Outcome, settle};
 use super::cloud::PAGE;
 use super::hands::{RealHands, Throttle};
 use super::inventory::{Inventory, Lists, Memory, Site};
@@ -15,7 +15,7 @@ use super::roster::Roster;
 use super::view::{Problem, Status};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,8 +72,6 @@ pub(crate) struct Controller {
     pub(crate) interval: Duration,
     pub(crate) audit: Duration,
     pub(crate) dry_run: bool,
-    /// A leader whose lock may have run out must not write.
-    pub(crate) may_write: Cell<bool>,
     ecs: Throttle,
     epoch: Instant,
     state: RefCell<State>,
@@ -89,7 +87,6 @@ impl Controller {
             interval: Duration::from_secs(2),
             audit: Duration::from_secs(600),
             dry_run: false,
-            may_write: Cell::new(true),
             ecs: Throttle::new(ECS_READS),
             epoch: Instant::now(),
             state: RefCell::default(),
@@ -310,10 +307,7 @@ impl Controller {
                 seen.secret = entry.memory.secret.clone();
                 seen
             }
-            _ => {
-                let none = |_: &str| Duration::ZERO;
-                inventory.seen(&self.site, &subject, key.as_ref(), &entry.memory, none)
-            }
+            _ => inventory.seen(&self.site, &subject, key.as_ref(), &entry.memory),
         };
         if let Secret::Holds(pair) = &seen.secret {
             for (accessor, token) in &mut seen.tokens {
@@ -340,7 +334,10 @@ impl Controller {
                     None => open = false,
                 },
                 Some(done) = running.next() => {
-                    self.publish();
+                    // Not after each of a thousand: it is made of all of them.
+                    if running.is_empty() {
+                        self.publish();
+                    }
                     // Only a single round is asked for them.
                     if self.dry_run {
                         writes.extend(done);
@@ -356,17 +353,10 @@ impl Controller {
         let (subject, seen) = self.look(&key, began);
         let want = match &key {
             None => Some(Want::Present),
-            Some(service) => {
-                let state = self.state.borrow();
-                state.roster.wants(began).find(|(s, _)| *s == service).map(|(_, want)| want)
-            }
+            Some(service) => self.state.borrow().roster.want(service, began),
         };
         let outcome = match want {
-            Some(want) => {
-                let leave =
-                    Leave { rules: self.rules, dry_run: self.dry_run, may_write: &self.may_write };
-                settle(&self.hands, &subject, want, seen, &leave).await
-            }
+            Some(want) => settle(&self.hands, &subject, want, seen, self.rules, self.dry_run).await,
             None => Outcome { writes: Vec::new(), drift: Vec::new(), end: End::Settled, seen },
         };
         self.keep(&key, &subject, &outcome, began);
@@ -398,7 +388,7 @@ impl Controller {
         entry.memory.keep(&outcome.seen, hash.as_deref(), began);
         entry.after = Some((lists, outcome.seen.clone()));
         let trouble = match &outcome.end {
-            End::Settled | End::NotOurs => None,
+            End::Settled => None,
             // What was seen was old: it is looked at again with the next lists.
             End::Changed => {
                 entry.after = None;
@@ -406,7 +396,7 @@ impl Controller {
                 None
             }
             End::Stuck(why) => Some(why.clone()),
-            End::Failed(failure) => Some(failure.why.clone()),
+            End::Failed(failure) => Some(failure.to_string()),
         };
         match trouble {
             None => (entry.trouble, entry.pause) = (None, Duration::ZERO),

@@ -90,7 +90,7 @@ impl RealHands {
     fn failure(&self, call: &'static str, kind: &str, why: String) -> Failure {
         let key = (call, kind.to_owned());
         *self.calls.borrow_mut().failed.entry(key).or_default() += 1;
-        Failure { kind: format!("{call}: {kind}"), why }
+        Failure(why)
     }
 
     fn of_consul(&self, call: &'static str, error: &consul::Error) -> Failure {

@@ -92,7 +92,7 @@ impl Memory {
     }
 }
 
-/// Consul's lists, sorted: what belongs to which service, and since when a token is named by no secret.
+/// Consul's lists, sorted: what belongs to which service.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
     by_name: BTreeMap<String, AclPolicy>,
@@ -141,15 +141,13 @@ impl Inventory {
         self.by_name.get(policy).map(|policy| &*policy.hash)
     }
 
-    /// What there is of a service, or, with `None`, of the clients. `surplus` tells for how long a token has been named
-    /// by no secret.
+    /// What there is of a service, or, with `None`, of the clients. For how long a token has been surplus it cannot tell.
     pub(crate) fn seen(
         &self,
         site: &Site,
         subject: &Subject,
         service: Option<&Service>,
         memory: &Memory,
-        surplus: impl Fn(&str) -> Duration,
     ) -> Seen {
         let policy = self.by_name.get(&subject.policy).map(|found| {
             let known = memory.rules.as_ref().filter(|(hash, _)| *hash == found.hash);
@@ -167,7 +165,7 @@ impl Inventory {
                 maker: if ours { Maker::Us } else { Maker::Older },
                 policies: token.policies.iter().map(|link| link.name.clone()).collect(),
                 token: memory.tokens.get(&token.accessor).cloned(),
-                surplus_for: surplus(&token.accessor),
+                surplus_for: Duration::ZERO,
             };
             (token.accessor.clone(), seen)
         });

@@ -142,6 +142,14 @@ impl Roster {
         present.chain(gone.map(move |(s, at)| (s, Want::Gone(now.saturating_sub(*at)))))
     }
 
+    /// What is wanted of one service; `None` where there never was one, or it is forgotten.
+    pub(crate) fn want(&self, service: &Service, now: Duration) -> Option<Want> {
+        if self.services.contains_key(service) {
+            return Some(Want::Present);
+        }
+        self.gone.get(service).map(|at| Want::Gone(now.saturating_sub(*at)))
+    }
+
     /// Nothing is left of a service that is gone.
     pub(crate) fn forget(&mut self, service: &Service) {
         self.gone.remove(service);
