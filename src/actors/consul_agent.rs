@@ -247,12 +247,7 @@ async fn probe(consul: Client, heard: impl Fn() -> Vec<String>, reports: Reports
     // Among the lines of an agent that cannot join there are many others.
     let mut in_its_words = None;
     loop {
-        in_its_words = consul::why_not_joined(&heard()).or(in_its_words);
-        let told = |why: String| match &in_its_words {
-            Some(words) => format!("{why}; it says: {words}"),
-            None => why,
-        };
-        match consul.leader().await {
+        let why = match consul.leader().await {
             Ok(leader) => {
                 if !answered {
                     answered = true;
@@ -263,19 +258,22 @@ async fn probe(consul: Client, heard: impl Fn() -> Vec<String>, reports: Reports
                     report(&reports, Event::AgentJoined);
                     return watch_servers(&consul, &reports).await;
                 }
-                let why = Some(told("the agent has not joined: no server answers yet".to_owned()));
-                report(&reports, Event::Trouble { source: Source::ConsulAgent, why });
+                "the agent has not joined: no server answers yet".to_owned()
             }
-            Err(e) => {
-                let why = Some(told(e.to_string()));
-                report(&reports, Event::Trouble { source: Source::ConsulAgent, why });
-            }
-        }
+            Err(e) => e.to_string(),
+        };
+        in_its_words = consul::why_not_joined(&heard()).or(in_its_words);
+        let why = match &in_its_words {
+            Some(words) => format!("{why}; it says: {words}"),
+            None => why,
+        };
+        report(&reports, Event::Trouble { source: Source::ConsulAgent, why: Some(why) });
         beat.rest().await;
     }
 }
 
-/// Tells when no server answers, and when one does again. Nothing is done about it, for the mesh goes on with what it knows; but people look for the reason at every task.
+/// Tells when no server answers, and when one does again. Nothing is done about it, for the mesh goes on with what it
+/// knows; but people look for the reason at every task.
 async fn watch_servers(consul: &Client, reports: &Reports) {
     let source = Source::ConsulServers;
     let mut said = Said::default();

@@ -229,11 +229,7 @@ impl Machine {
         } else if up && role == Role::Envoy {
             self.record(out, timeline::Event::EnvoyStarted, None);
         }
-        if role == Role::Agent {
-            self.act_on_agent(act, at, out);
-        } else {
-            self.act(role, act, out);
-        }
+        self.act_at(role, act, at, out);
     }
 
     fn on_child_exited(
@@ -349,14 +345,20 @@ impl Machine {
         }
     }
 
-    /// The same for the agent, which is asked a second time where it may not have heard the first.
-    pub(crate) fn act_on_agent(&mut self, act: Option<Act>, at: Duration, out: &mut Vec<Effect>) {
+    /// The same for what may be a first TERM: an agent that may not hear it gets another one.
+    pub(crate) fn act_at(
+        &mut self,
+        role: Role,
+        act: Option<Act>,
+        at: Duration,
+        out: &mut Vec<Effect>,
+    ) {
         let f = &self.facts;
         let settled = f.agent_answers && at >= f.agent_answered_at + AGENT_SETTLES;
-        if act == Some(Act::Term) && !settled {
+        if (role, act) == (Role::Agent, Some(Act::Term)) && !settled {
             self.arm(TimerId::TermAgain, at + TERM_AGAIN, out);
         }
-        self.act(Role::Agent, act, out);
+        self.act(role, act, out);
     }
 
     /// Arms a timer; what was armed under the same ID is stale from now on.

@@ -96,7 +96,7 @@ impl Machine {
                     self.record(out, timeline::Event::AppsStopped, left);
                 }
                 let act = self.envoy.stop();
-                self.act(Role::Envoy, act, out);
+                self.act_at(Role::Envoy, act, at, out);
                 if self.envoy.may_exist() {
                     self.arm(TimerId::EnvoyExit, at + ENVOY_EXIT_GRACE, out);
                 }
@@ -111,7 +111,7 @@ impl Machine {
             }
             Phase::Leaving => {
                 let act = self.agent.stop();
-                self.act_on_agent(act, at, out);
+                self.act_at(Role::Agent, act, at, out);
             }
             Phase::Exited => {
                 if !self.facts.abandoned {
@@ -138,7 +138,7 @@ impl Machine {
             if self.agent.may_exist() {
                 self.record(out, timeline::Event::AgentLeaveBegun, None);
             }
-            self.act_on_agent(act, at, out);
+            self.act_at(Role::Agent, act, at, out);
         }
     }
 
