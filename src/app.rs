@@ -355,21 +355,10 @@ pub fn run(sources: &crate::config::Sources, env: &dyn Env) -> u8 {
             return exit::USAGE;
         }
     };
-    let log = &loaded.config.log;
-    let _guard = match logging::init(log.level, log.format) {
+    let _guard = match logging::begin(&loaded.config.log, no_cores, &loaded.warnings) {
         Ok(guard) => guard,
-        Err(e) => {
-            eprintln!("taskmesh: cannot start the log writer: {e}");
-            return exit::COULD_NOT_START;
-        }
+        Err(code) => return code,
     };
-    logging::log_panics();
-    if let Err(e) = no_cores {
-        tracing::warn!(error = %e, "cannot forbid core dumps: one would hold the secrets");
-    }
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
     for note in &loaded.notes {
         tracing::info!("{note}");
     }

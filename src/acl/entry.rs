@@ -49,20 +49,10 @@ pub(crate) fn run(sources: &Sources, dry_run: bool, env: &dyn Env) -> u8 {
             return exit::USAGE;
         }
     };
-    let _guard = match logging::init(loaded.config.log.level, loaded.config.log.format) {
+    let _guard = match logging::begin(&loaded.config.log, no_cores, &loaded.warnings) {
         Ok(guard) => guard,
-        Err(e) => {
-            eprintln!("taskmesh: cannot start the log writer: {e}");
-            return exit::COULD_NOT_START;
-        }
+        Err(code) => return code,
     };
-    logging::log_panics();
-    if let Err(e) = no_cores {
-        tracing::warn!(error = %e, "cannot forbid core dumps: one would hold the secrets");
-    }
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
     let dry_run = dry_run || loaded.config.controller.dry_run;
     let code = runtime.block_on(async {
         match start(&loaded.config, dry_run, env).await {

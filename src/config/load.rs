@@ -69,7 +69,7 @@ impl Given {
 /// Every error of every source at once, in the order of their paths.
 pub fn load(sources: &Sources, env: &dyn Env) -> Result<Loaded, ConfigErrors> {
     let mut report = Report::default();
-    let own = own_text(sources, env, &mut report);
+    let own = given_text(sources, VARIABLE, env, &mut report);
     let theirs = variable(env, legacy::VARIABLE, &mut report);
     if own.is_none() && theirs.is_none() && report.errors.is_empty() {
         report.unreadable(
@@ -101,13 +101,18 @@ pub fn load(sources: &Sources, env: &dyn Env) -> Result<Loaded, ConfigErrors> {
     }
 }
 
-/// The text of our own document, with the name by which errors call it.
-fn own_text(sources: &Sources, env: &dyn Env, report: &mut Report) -> Option<(String, String)> {
+/// The text of `--config`, else of the variable `name`, with the name by which errors call it.
+fn given_text(
+    sources: &Sources,
+    name: &str,
+    env: &dyn Env,
+    report: &mut Report,
+) -> Option<(String, String)> {
     let Some(file) = &sources.file else {
-        return variable(env, VARIABLE, report).map(|text| (VARIABLE.to_owned(), text));
+        return variable(env, name, report).map(|text| (name.to_owned(), text));
     };
-    if env.var(VARIABLE).is_some_and(|text| !text.is_empty()) {
-        report.warnings.push(format!("{VARIABLE} is ignored: --config is given"));
+    if env.var(name).is_some_and(|text| !text.is_empty()) {
+        report.warnings.push(format!("{name} is ignored: --config is given"));
     }
     match std::fs::read_to_string(file) {
         Ok(text) => Some((file.display().to_string(), text)),
@@ -140,16 +145,7 @@ pub(super) fn text_of(
     env: &dyn Env,
 ) -> Result<Option<(String, String)>, ConfigErrors> {
     let mut report = Report::default();
-    let text = match &sources.file {
-        None => variable(env, name, &mut report).map(|text| (name.to_owned(), text)),
-        Some(file) => match std::fs::read_to_string(file) {
-            Ok(text) => Some((file.display().to_string(), text)),
-            Err(error) => {
-                report.unreadable(&file.display().to_string(), error.to_string());
-                None
-            }
-        },
-    };
+    let text = given_text(sources, name, env, &mut report);
     if report.errors.is_empty() { Ok(text) } else { Err(report.into_errors()) }
 }
 

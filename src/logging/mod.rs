@@ -13,7 +13,8 @@ mod text;
 pub use children::child_lines;
 pub(crate) use said::Said;
 
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{Log, LogFormat, LogLevel};
+use crate::exit;
 use queue::Queue;
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -80,6 +81,30 @@ pub fn init(level: LogLevel, format: LogFormat) -> io::Result<Guard> {
         return Ok(Guard(None));
     }
     Ok(Guard(Some(Arc::clone(QUEUE.get_or_init(|| queue)))))
+}
+
+/// What every long-running mode begins with once its configuration is read: the log, panics in it, and what could not
+/// be told before. `no_cores` is what came of forbidding core dumps.
+///
+/// # Errors
+/// The process's exit code, where there can be no log; why is on standard error.
+pub(crate) fn begin(
+    config: &Log,
+    no_cores: io::Result<()>,
+    warnings: &[String],
+) -> Result<Guard, u8> {
+    let guard = init(config.level, config.format).map_err(|e| {
+        eprintln!("taskmesh: cannot start the log writer: {e}");
+        exit::COULD_NOT_START
+    })?;
+    log_panics();
+    if let Err(e) = no_cores {
+        tracing::warn!(error = %e, "cannot forbid core dumps: one would hold the secrets");
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(guard)
 }
 
 /// Sends panics to the log in place of standard error, on one line. For main, not for tests.
