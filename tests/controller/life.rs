@@ -74,17 +74,17 @@ async fn a_service_without_tasks_loses_its_token_after_a_while_and_gets_the_same
     place.until_gone("api", &controller).await;
     let kept = place.moto.secret(REGION, "mesh-api").await.expect("moto");
     assert_eq!(kept.as_ref(), Some(&pair), "the secret is kept");
-    place.run("prod", "api", &[]).await;
+    let task = place.run("prod", "api", &[]).await;
     place.until_whole("api", &controller).await;
     let again = place.moto.secret(REGION, "mesh-api").await.expect("moto");
     assert_eq!(again.as_ref(), Some(&pair), "its ids are used again");
 
     // What an earlier controller has left of a service is found without any task of it.
     drop(controller);
-    let tasks = place.moto.stop_task(REGION, "prod", &task).await;
-    drop(tasks);
+    place.moto.stop_task(REGION, "prod", &task).await.expect("stop");
+    assert!(place.is_whole("api").await);
     let controller = place.controller("prod", json!({})).await;
-    place.until_whole("api", &controller).await;
+    place.until_gone("api", &controller).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::support::{
 };
 use serde_json::json;
 use taskmesh::timeline::Event::{self, *};
-use testbed::cluster::{Cluster, TaskPlan};
+use testbed::cluster::{Cluster, MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
 use testbed::faults::{Kind, Witness};
 
@@ -40,6 +40,14 @@ async fn cluster_with_mounts() -> Option<Cluster> {
     Some(cluster)
 }
 
+/// It needs nothing but what is there.
+async fn envoy_comes_back(task: &MeshTask, web: &MeshTask) {
+    kill_child(task, "envoy");
+    until_counted(task, ChildRestarted, 1).await;
+    until_ready(task).await;
+    call(web).await;
+}
+
 #[tokio::test]
 async fn on_a_full_disk_children_come_back_and_what_cannot_be_kept_is_named() {
     let Some(cluster) = cluster_with_mounts().await else { return };
@@ -48,11 +56,7 @@ async fn on_a_full_disk_children_come_back_and_what_cannot_be_kept_is_named() {
 
     let mut fault = Witness::of(Kind::Machine, "The disk is full, and the children die");
     within(&task, FILL).await;
-    kill_child(&task, "envoy");
-    until_counted(&task, ChildRestarted, 1).await;
-    // It needs nothing but what is there.
-    until_ready(&task).await;
-    call(&web).await;
+    envoy_comes_back(&task, &web).await;
     kill_child(&task, "consul");
     until_counted(&task, ChildRestarted, 2).await;
     // Seen: the agent runs, and cannot keep what it is told.
@@ -88,10 +92,7 @@ async fn on_a_read_only_disk_envoy_comes_back_and_the_agent_says_why_it_cannot()
 
     let mut fault = Witness::of(Kind::Machine, "The disk is read-only, and the children die");
     within(&task, READ_ONLY).await;
-    kill_child(&task, "envoy");
-    until_counted(&task, ChildRestarted, 1).await;
-    until_ready(&task).await;
-    call(&web).await;
+    envoy_comes_back(&task, &web).await;
     kill_child(&task, "consul");
     // Seen, in the agent's own words; what it does for Envoy is done without it.
     let why = until_held(&task, "consul agent", "exit code 1; it last printed").await;

@@ -1,6 +1,6 @@
 //! ECS health and Consul's TTL checks.
 
-use crate::support::{LONG, Seen, cluster};
+use crate::support::{LONG, Seen, cluster, until_offered};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -240,12 +240,8 @@ async fn the_instance_of_a_supervisor_that_is_killed_is_no_longer_offered() {
     task.wait_event(Event::Offered, LONG).await.expect("offered");
     wait_check(&cluster, &task, "passing").await;
 
-    // Not by its other checks either, or what follows would prove nothing.
-    let began = Instant::now();
-    while !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical) {
-        assert!(began.elapsed() < LONG, "never offered");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    // By its other checks, too, or what follows would prove nothing.
+    until_offered(&cluster, &task).await;
     let mut fault = Witness::of(Kind::Process, "The supervisor is killed: what peers see");
     assert!(task.ecs.container("taskmesh").expect("taskmesh").signal(Signal::SIGKILL));
     // The agent dies with it: the servers hear of that by gossip.
