@@ -1,6 +1,6 @@
 //! The composition root: a checked configuration becomes an [`App`], that a [`Running`] supervisor, that an exit code.
 
-mod secrets;
+pub(crate) mod secrets;
 
 pub use secrets::SecretsError;
 

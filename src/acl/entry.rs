@@ -7,7 +7,8 @@ use super::inventory::Site;
 use super::names::Cluster;
 use super::plan::Rules;
 use super::view;
-use crate::config::{ControllerConfig, Env, SecretError, Sources, load_controller};
+use crate::app::secrets::{self, SecretsError};
+use crate::config::{ControllerConfig, Env, Pem, Secret, Sources, load_controller};
 use crate::consul::Client;
 use crate::ecs::{METADATA_URI_ENV, MetadataClient, region_of};
 use crate::{admin, exit, logging, process};
@@ -21,8 +22,8 @@ const CONSUL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why the controller could not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("consul.{what}: {source}")]
-    Secret { what: &'static str, source: SecretError },
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     #[error(transparent)]
     Consul(#[from] crate::consul::Error),
     #[error("{0}")]
@@ -60,7 +61,7 @@ pub(crate) fn run(sources: &Sources, dry_run: bool, env: &dyn Env) -> u8 {
             Err(e) => {
                 tracing::error!("{e}");
                 match e {
-                    StartError::Secret { .. } | StartError::Missing(_) => exit::USAGE,
+                    StartError::Secrets(_) | StartError::Missing(_) => exit::USAGE,
                     _ => exit::COULD_NOT_START,
                 }
             }
@@ -121,14 +122,15 @@ fn consul(config: &ControllerConfig, env: &dyn Env) -> Result<Client, StartError
     let address = consul.address.clone().or_else(|| text("CONSUL_HTTP_ADDR"));
     let address = address.unwrap_or_else(|| "http://127.0.0.1:8500".to_owned());
     let address = if address.contains("://") { address } else { format!("http://{address}") };
-    let resolve = |what, secret: Option<&crate::config::Secret>, variable| match secret {
-        Some(secret) => {
-            secret.resolve(env).map(Some).map_err(|source| StartError::Secret { what, source })
-        }
+    let get = |path, secret: Option<&Secret>, variable| match secret {
+        Some(_) => secrets::get(path, secret, env),
         None => Ok(text(variable).map(SecretString::from)),
     };
-    let token = resolve("token", consul.token.as_ref(), "CONSUL_HTTP_TOKEN")?;
-    let ca = resolve("tls.ca", consul.tls.ca.as_ref(), "CONSUL_CACERT_PEM")?;
+    let token = get("consul.token", consul.token.as_ref(), "CONSUL_HTTP_TOKEN")?;
+    const CA: &str = "consul.tls.ca";
+    let ca = get(CA, consul.tls.ca.as_ref(), "CONSUL_CACERT_PEM")?;
+    // Else one that holds no certificate would be taken, and nobody trusted.
+    secrets::check_pem(CA, Pem::Certificate, ca.as_ref())?;
     let ca = ca.as_ref().map(|ca| ca.expose_secret().as_bytes());
     Ok(Client::of_servers(&address, token, ca)?.with_timeout(CONSUL_TIMEOUT))
 }
@@ -151,4 +153,23 @@ async fn place(config: &ControllerConfig, env: &dyn Env) -> Result<(Cluster, Str
         .or_else(|| region_of(&cluster))
         .ok_or(StartError::Missing("no AWS_REGION, and none in the task's or the cluster's ARN"))?;
     Ok((Cluster::with_task(&cluster, &arn), region))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn an_authority_that_is_no_certificate_is_refused_with_its_path() {
+        for (name, config) in [
+            ("CONSUL_CACERT_PEM", r#"{}"#),
+            ("MINE", r#"{"consul": {"tls": {"ca": {"env": "MINE"}}}}"#),
+        ] {
+            let config: ControllerConfig = serde_json::from_str(config).unwrap();
+            let env = BTreeMap::from([(name.to_owned(), "garbage".to_owned())]);
+            let error = consul(&config, &env).unwrap_err().to_string();
+            assert!(error.starts_with("consul.tls.ca: holds no PEM"), "{name}: {error}");
+        }
+    }
 }

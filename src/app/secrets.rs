@@ -34,24 +34,35 @@ pub enum SecretsError {
     Variables(Vec<String>),
 }
 
+/// Reads one, if there is one; `path` is where it stands in the configuration.
+pub(crate) fn get(
+    path: &'static str,
+    secret: Option<&Secret>,
+    env: &dyn Env,
+) -> Result<Option<SecretString>, SecretsError> {
+    let read = secret.map(|secret| secret.resolve(env));
+    read.transpose().map_err(|source| SecretsError::Secret { path, source })
+}
+
+/// Whether a text, if there is one, can be what it should be.
+pub(crate) fn check_pem(
+    path: &'static str,
+    pem: Pem,
+    text: Option<&SecretString>,
+) -> Result<(), SecretsError> {
+    let checked = text.map_or(Ok(()), |text| pem.check(text.expose_secret()));
+    checked.map_err(|source| SecretsError::Pem { path, source })
+}
+
 /// Reads them.
 ///
 /// # Errors
 /// The first that cannot be had.
 pub(super) fn resolve(config: &Config, env: &dyn Env) -> Result<Secrets, SecretsError> {
-    let get = |path: &'static str,
-               secret: Option<&Secret>|
-     -> Result<Option<SecretString>, SecretsError> {
-        secret
-            .map(|secret| {
-                secret.resolve(env).map_err(|source| SecretsError::Secret { path, source })
-            })
-            .transpose()
-    };
-    let get_pem = |path: &'static str, pem: Pem, secret: Option<&Secret>| {
+    let get = |path, secret: Option<&Secret>| get(path, secret, env);
+    let get_pem = |path, pem: Pem, secret: Option<&Secret>| {
         let text = get(path, secret)?;
-        let checked = text.as_ref().map_or(Ok(()), |text| pem.check(text.expose_secret()));
-        checked.map_err(|source| SecretsError::Pem { path, source })?;
+        check_pem(path, pem, text.as_ref())?;
         Ok::<_, SecretsError>(text)
     };
     let consul = &config.consul;
