@@ -57,6 +57,12 @@ pub(super) struct Failing {
     until: Option<Duration>,
 }
 
+impl Failing {
+    fn lasts(self, now: Duration) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
 impl Mesh {
     pub(super) fn writes_fail(&mut self, now: Duration, call: Call, how: How, time: u64) {
         let until = (time > 0).then(|| now + ms(time));
@@ -65,14 +71,13 @@ impl Mesh {
 
     /// How such a write fails now, if it does.
     pub(super) fn fails(&mut self, now: Duration, call: Call) -> Option<How> {
-        let Failing { how, until } = *self.failing.get(&call)?;
-        if until.is_none_or(|until| now >= until) {
+        let failing = *self.failing.get(&call)?;
+        if failing.until.is_none() || !failing.lasts(now) {
             self.failing.remove(&call);
         }
-        let fails = until.is_none_or(|until| now < until);
-        fails.then(|| {
+        failing.lasts(now).then(|| {
             self.failed.insert(call);
-            how
+            failing.how
         })
     }
 
@@ -80,14 +85,14 @@ impl Mesh {
     pub(crate) fn hinders(&self, now: Duration) -> bool {
         let fails = |(call, f): (&Call, &Failing)| {
             let writes = matches!(call, Call::Register | Call::Check | Call::Maintenance);
-            writes && f.until.is_none_or(|until| now < until)
+            writes && f.lasts(now)
         };
         now < self.rests_until || self.failing.iter().any(fails)
     }
 
     /// The burst cannot be trusted now.
     pub(crate) fn burst_fails(&self, now: Duration) -> bool {
-        self.failing.get(&Call::Burst).is_some_and(|f| f.until.is_none_or(|until| now < until))
+        self.failing.get(&Call::Burst).is_some_and(|f| f.lasts(now))
     }
 
     /// One that gets no answer in time is given up only then; perhaps it lands before.
