@@ -45,7 +45,7 @@ impl Task {
             (None, None, None) => None,
             (None, ..) => {
                 return Err(BadTags(format!(
-                    "tags {PARTITION_TAG} and {NAMESPACE_TAG} need Consul Enterprise and controller.partition"
+                    "tags {PARTITION_TAG} and {NAMESPACE_TAG} are Consul Enterprise's, which is not supported yet"
                 )));
             }
             (Some(_), Some(_), None) | (Some(_), None, Some(_)) => {

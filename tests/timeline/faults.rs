@@ -1,7 +1,7 @@
 //! What cannot be started, metadata that fails, children that die.
 
 use crate::start::script;
-use crate::support::{LONG, Seen, cluster};
+use crate::support::{LONG, Seen, cluster, until_offered, until_ready};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::Duration;
@@ -107,11 +107,7 @@ async fn an_envoy_that_dies_comes_back_on_the_same_ports() {
     task.wait_event(Event::ChildExited, LONG).await.expect("exited");
     fault.told("timeline and log: `envoy: killed by SIGKILL`; `/ready` 503");
     task.wait_event(Event::ChildRestarted, LONG).await.expect("restarted");
-    let began = tokio::time::Instant::now();
-    while task.admin("/ready").await.expect("ready")["ready"] != true {
-        assert!(began.elapsed() < LONG, "{}", task.last_lines(40));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_ready(&task).await;
     fault.mended("started again after a jittered backoff, on the same ports");
     let seen = Seen(task.timeline().await.expect("timeline"));
     seen.cause(Event::ChildExited, "envoy: killed by SIGKILL");
@@ -178,11 +174,7 @@ async fn an_agent_that_dies_comes_back_and_is_registered_again() {
     task.wait_event(Event::ChildExited, LONG).await.expect("exited");
     fault.told("timeline and log: `consul: killed by SIGKILL`; `/ready` 503");
     task.wait_event(Event::RegistrationRepaired, LONG).await.expect("repaired");
-    let began = tokio::time::Instant::now();
-    while !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical) {
-        assert!(began.elapsed() < LONG, "not offered again: {}", task.last_lines(40));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_offered(&cluster, &task).await;
     fault.mended("started again, for ever; registered again; Envoy serves on meanwhile");
     task.ecs.stop();
     let (result, _) = task.wait_stopped(LONG).await.expect("stopped");
@@ -282,12 +274,8 @@ async fn a_child_that_is_alive_but_stopped_is_killed_and_comes_back() {
         let killed = format!("{name}: killed by us: it was alive, but had not answered for ");
         assert!(words.iter().any(|words| words.starts_with(&killed)), "{words:#?}");
         assert_ne!(task.child(name).expect("a new child").pid, stopped);
-        while task.admin("/ready").await.expect("ready")["ready"] != true
-            || !cluster.offered("api").await.expect("server").iter().any(|(_, critical)| !critical)
-        {
-            assert!(began.elapsed() < LONG, "{name}: {}", task.last_lines(40));
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until_ready(&task).await;
+        until_offered(&cluster, &task).await;
         fault.mended("killed after `restart.unresponsiveAfter`, and started again");
     }
     // The one that answers was left alone.
