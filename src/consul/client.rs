@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const BODY_LIMIT: usize = 8 << 20;
 /// The agent adds up to a sixteenth to a blocking query's wait
 /// (<https://developer.hashicorp.com/consul/api-docs/features/blocking>).
-const WAIT_JITTER: u32 = 16;
+pub(super) const WAIT_JITTER: u32 = 16;
 /// The agent's own default is 5 min; nobody here wants to wait as long.
 const DEFAULT_WAIT: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,7 @@ pub struct Client {
     base: Url,
     token: Arc<RwLock<Option<HeaderValue>>>,
     tenancy: Arc<[(&'static str, String)]>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// An answer of a blocking query.
@@ -358,7 +358,7 @@ impl Client {
         self.exchange_within(call, request, self.timeout).await
     }
 
-    async fn exchange_within(
+    pub(super) async fn exchange_within(
         &self,
         call: &'static str,
         request: RequestBuilder,

@@ -148,3 +148,42 @@ async fn a_tasks_life_at_a_real_agent() {
     client.deregister(&ids.service).await.unwrap();
     assert_eq!(client.services().await.unwrap().len(), 0);
 }
+
+#[tokio::test]
+async fn a_lock_changes_hands_at_a_real_agent() {
+    let binary = match testbed::parts::consul().or_else(|_| testbed::parts::consul187()) {
+        Ok(binary) => binary,
+        Err(missing) => return testbed::skip::skip(&missing.to_string()),
+    };
+    let (client, _agent) = start(&binary).await;
+    const KEY: &str = "taskmesh/prod/leader";
+    let (ttl, delay, wait) =
+        (Duration::from_secs(10), Duration::from_secs(1), Duration::from_secs(5));
+    let session = async || client.session_create("taskmesh", ttl, delay).await.unwrap();
+    assert_eq!(client.lock_key(KEY, 0, wait).await.unwrap().value, None);
+    let (one, two) = (session().await, session().await);
+    assert!(client.lock_acquire(KEY, &one, "a").await.unwrap());
+    assert!(!client.lock_acquire(KEY, &two, "b").await.unwrap());
+    let held = client.lock_key(KEY, 0, wait).await.unwrap();
+    let key = held.value.clone().unwrap();
+    assert_eq!((&key.session, key.text()), (&one, "a".to_owned()));
+
+    // Given back: whoever waits hears of it, and may have it at once.
+    let (freed, released) = tokio::join!(client.lock_key(KEY, held.index, wait), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        client.lock_release(KEY, &one).await
+    });
+    assert_eq!((released, freed.unwrap().value), (Ok(true), Some(LockKey::default())));
+    assert!(client.lock_acquire(KEY, &two, "b").await.unwrap());
+
+    // Its session ends: first comes the delay.
+    client.session_destroy(&two).await.unwrap();
+    assert_eq!(client.session_renew(&two).await, Ok(false));
+    assert_eq!(client.session_renew(&one).await, Ok(true));
+    let began = Instant::now();
+    while !client.lock_acquire(KEY, &one, "a").await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(500) && took < Duration::from_secs(5), "{took:?}");
+}

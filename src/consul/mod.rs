@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `client` | the calls, each with a deadline and a size limit |
 //! | `acl` | policies and tokens, for the controller |
+//! | `session` | sessions and the keys that they hold, for the controller |
 //! | `error` | their failures, sorted by what a caller can do |
 //! | `types` | the bodies, in the agent's own spelling |
 //! | `registration` | service and proxy of a task, their checks and IDs (pure) |
@@ -29,6 +30,7 @@ mod join;
 mod node;
 mod redact;
 mod registration;
+mod session;
 mod types;
 
 pub use acl::{AclLink, AclPolicy, AclToken};
@@ -51,4 +53,5 @@ pub use registration::{
     ServiceIds, alias_check, listener_check, locality, maintenance_check_id, proxy, service,
     service_name,
 };
+pub use session::LockKey;
 pub use types::*;
