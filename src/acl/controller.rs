@@ -4,15 +4,17 @@
 //! it puts into a queue. The work takes it from there, some services at a time. So a new service has its token while the
 //! rest of ten thousand tasks is still being listed.
 
+mod report;
+
 use super::apply::{End, Outcome, settle};
 use super::cloud::PAGE;
-use super::hands::{RealHands, Throttle};
+use super::hands::{RealHands, words};
 use super::inventory::{Inventory, Lists, Memory, Site};
+use super::leader::Work;
 use super::names::Service;
 use super::plan::{Next, Rules, Secret, Seen, Subject, Want, next};
-use super::rate::ECS_READS;
 use super::roster::Roster;
-use super::view::{Problem, Status};
+use super::view::Status;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::cell::RefCell;
@@ -72,7 +74,6 @@ pub(crate) struct Controller {
     pub(crate) interval: Duration,
     pub(crate) audit: Duration,
     pub(crate) dry_run: bool,
-    ecs: Throttle,
     epoch: Instant,
     state: RefCell<State>,
     published: watch::Sender<Arc<Status>>,
@@ -87,7 +88,6 @@ impl Controller {
             interval: Duration::from_secs(2),
             audit: Duration::from_secs(600),
             dry_run: false,
-            ecs: Throttle::new(ECS_READS),
             epoch: Instant::now(),
             state: RefCell::default(),
             published: watch::Sender::default(),
@@ -97,45 +97,6 @@ impl Controller {
     /// What it says of itself, as it changes.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Status>> {
         self.published.subscribe()
-    }
-
-    fn publish(&self) {
-        let now = self.now();
-        let state = self.state.borrow();
-        let calls = self.hands.calls.borrow();
-        let (tasks, services) = state.roster.counts();
-        let lasting = |what: String, why: &str, since: Duration| Problem {
-            what,
-            why: why.to_owned(),
-            for_seconds: now.saturating_sub(since).as_secs_f64(),
-        };
-        let of_services = state.entries.iter().filter_map(|(key, entry)| {
-            let (why, since) = entry.trouble.as_ref()?;
-            let what = key.as_ref().map_or_else(|| "agents".to_owned(), ToString::to_string);
-            Some(lasting(what, why, *since))
-        });
-        let of_rounds =
-            state.trouble.iter().map(|(why, since)| lasting("rounds".to_owned(), why, *since));
-        let agents = state.entries.get(&None);
-        let has_agents =
-            agents.is_some_and(|entry| matches!(entry.memory.secret, Secret::Holds(_)));
-        let status = Status {
-            cluster: self.site.cluster.text().to_owned(),
-            ready: state.roster.is_complete() && has_agents,
-            tasks,
-            services,
-            rounds: state.lists,
-            round_seconds: state.round.as_secs_f64(),
-            changes: state.writes.clone(),
-            calls: calls.made.clone(),
-            errors: calls
-                .failed
-                .iter()
-                .map(|((call, kind), n)| (format!("{call}: {kind}"), *n))
-                .collect(),
-            problems: of_rounds.chain(of_services).collect(),
-        };
-        self.published.send_replace(Arc::new(status));
     }
 
     fn now(&self) -> Duration {
@@ -222,7 +183,7 @@ impl Controller {
         };
         let consul = &self.hands.consul;
         let (policies, tokens) = tokio::join!(consul.acl_policies(), consul.acl_tokens());
-        let lists_of = |e: crate::consul::Error| format!("Consul: {e}");
+        let lists_of = |e: crate::consul::Error| format!("Consul: {}", words(&e));
         let found =
             Lists { policies: policies.map_err(lists_of)?, tokens: tokens.map_err(lists_of)? };
         let there: BTreeSet<String> = found.tokens.iter().map(|t| t.accessor.clone()).collect();
@@ -238,13 +199,11 @@ impl Controller {
         let cluster = self.site.cluster.text();
         let mut page = None;
         loop {
-            let list = async || self.hands.cloud.tasks(cluster, page.clone()).await;
-            let (mut arns, next) = self.ecs.call(list).await.map_err(|e| e.why)?;
+            let (mut arns, next) = self.hands.tasks(cluster, page).await.map_err(|e| e.0)?;
             arns.retain(|arn| self.site.cluster.has(arn));
             let unknown = self.state.borrow_mut().roster.page(arns);
             for some in unknown.chunks(PAGE) {
-                let describe = async || self.hands.cloud.describe(cluster, some.to_vec()).await;
-                let tasks = self.ecs.call(describe).await.map_err(|e| e.why)?;
+                let tasks = self.hands.describe(cluster, some).await.map_err(|e| e.0)?;
                 for (arn, task) in tasks {
                     let partition = self.site.partition.as_deref();
                     let told = self.state.borrow_mut().roster.described(&arn, &task, partition);
@@ -413,6 +372,23 @@ impl Controller {
                 entry.memory = Memory::default();
             }
         }
+    }
+}
+
+impl Work for Controller {
+    async fn lead(&self) {
+        self.run().await;
+    }
+
+    fn forget(&self) {
+        let mut state = self.state.borrow_mut();
+        // What is counted goes on.
+        let (writes, lists) = (std::mem::take(&mut state.writes), state.lists);
+        *state = State { writes, lists, ..State::default() };
+    }
+
+    fn told(&self) {
+        self.publish();
     }
 }
 

@@ -4,6 +4,8 @@ use super::cloud::Cloud;
 use super::controller::Controller;
 use super::hands::RealHands;
 use super::inventory::Site;
+use super::leader::{Election, Lease};
+use super::lock::ConsulLock;
 use super::names::Cluster;
 use super::plan::Rules;
 use super::view;
@@ -12,9 +14,11 @@ use crate::config::{ControllerConfig, Env, Pem, Secret, Sources, load_controller
 use crate::consul::Client;
 use crate::ecs::{METADATA_URI_ENV, MetadataClient, region_of};
 use crate::{admin, exit, logging, process};
+use nix::sys::utsname::uname;
 use secrecy::{ExposeSecret, SecretString};
+use std::rc::Rc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Servers answer a list of thousands of tokens in less.
 const CONSUL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +47,14 @@ pub(crate) fn run(sources: &Sources, dry_run: bool, env: &dyn Env) -> u8 {
             return exit::COULD_NOT_START;
         }
     };
+    // First of all: to a PID 1 nothing is done by a signal that it does not wait for.
+    let mut stop = match runtime.block_on(async { Stop::new() }) {
+        Ok(stop) => stop,
+        Err(e) => {
+            eprintln!("taskmesh: cannot wait for signals: {e}");
+            return exit::COULD_NOT_START;
+        }
+    };
     let loaded = match load_controller(sources, env) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -56,7 +68,7 @@ pub(crate) fn run(sources: &Sources, dry_run: bool, env: &dyn Env) -> u8 {
     };
     let dry_run = dry_run || loaded.config.controller.dry_run;
     let code = runtime.block_on(async {
-        match start(&loaded.config, dry_run, env).await {
+        match start(&loaded.config, dry_run, env, &mut stop).await {
             Ok(code) => code,
             Err(e) => {
                 tracing::error!("{e}");
@@ -71,48 +83,101 @@ pub(crate) fn run(sources: &Sources, dry_run: bool, env: &dyn Env) -> u8 {
     code
 }
 
-async fn start(config: &ControllerConfig, dry_run: bool, env: &dyn Env) -> Result<u8, StartError> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+/// The signals that end it.
+struct Stop {
+    term: Signal,
+    int: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    /// Until one comes.
+    async fn told(&mut self) {
+        let name = tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "controller ends");
+    }
+}
+
+async fn start(
+    config: &ControllerConfig,
+    dry_run: bool,
+    env: &dyn Env,
+    stop: &mut Stop,
+) -> Result<u8, StartError> {
     let consul = consul(config, env)?;
-    let (cluster, region) = place(config, env).await?;
-    let hands = RealHands::new(consul, Cloud::connect(region).await);
+    let (place, connected) = tokio::select! {
+        found = find(config, env) => found?,
+        () = stop.told() => return Ok(exit::OK),
+    };
     let options = &config.controller;
+    let ha = options.ha && !dry_run;
+    let lease = Rc::new(if ha { Lease::among_others() } else { Lease::alone() });
+    let hands = RealHands::new(consul.clone(), connected, Rc::clone(&lease));
     let site = Site {
-        cluster,
+        cluster: place.cluster,
         prefix: options.secret_name_prefix.clone(),
         client_secret: options.client_secret(),
         partition: None,
     };
     let rules = Rules { create_secrets: options.create_secrets, grace: options.grace_period };
-    tracing::info!(cluster = site.cluster.text(), prefix = site.prefix, dry_run, "controller");
+    tracing::info!(cluster = site.cluster.text(), prefix = site.prefix, dry_run, ha, "controller");
+    let lock = ConsulLock::new(consul, site.cluster.lead_key(), place.name);
     let mut controller = Controller::new(hands, site, rules);
     controller.interval = options.interval;
     controller.audit = options.audit_interval;
     controller.dry_run = dry_run;
     if dry_run {
-        return Ok(match controller.once().await {
-            Ok(writes) => {
-                for (service, step) in &writes {
-                    println!("{service}: {step}");
-                }
-                println!("controller: {} changes would be made", writes.len());
-                exit::OK
-            }
-            Err(why) => {
-                tracing::error!(%why, "cannot tell what would be done");
-                exit::COULD_NOT_START
-            }
-        });
+        return Ok(print_plan(&controller).await);
     }
     let listener = admin::bind(config.admin.listen).await?;
     let api = admin::serve_router(listener, view::router(controller.subscribe()));
+    let election = Election::new(lock, &lease);
+    let work = async { if ha { election.run(&controller).await } else { controller.run().await } };
     tokio::select! {
-        () = controller.run() => {}
+        () = work => {}
         () = api => {}
-        _ = term.recv() => tracing::info!(signal = "SIGTERM", "controller ends"),
-        _ = int.recv() => tracing::info!(signal = "SIGINT", "controller ends"),
+        () = stop.told() => {}
     }
+    election.resign().await;
     Ok(exit::OK)
+}
+
+/// One round that only tells.
+async fn print_plan(controller: &Controller) -> u8 {
+    match controller.once().await {
+        Ok(writes) => {
+            for (service, step) in &writes {
+                println!("{service}: {step}");
+            }
+            println!("controller: {} changes would be made", writes.len());
+            exit::OK
+        }
+        Err(why) => {
+            tracing::error!(%why, "cannot tell what would be done");
+            exit::COULD_NOT_START
+        }
+    }
+}
+
+/// Where it runs.
+struct Place {
+    cluster: Cluster,
+    region: String,
+    /// What it calls itself.
+    name: String,
+}
+
+/// Where it runs, and AWS from there.
+async fn find(config: &ControllerConfig, env: &dyn Env) -> Result<(Place, Cloud), StartError> {
+    let place = place(config, env).await?;
+    let cloud = Cloud::connect(place.region.clone()).await;
+    Ok((place, cloud))
 }
 
 /// What the environment says where the configuration says nothing, as Consul's own client reads it.
@@ -136,13 +201,14 @@ fn consul(config: &ControllerConfig, env: &dyn Env) -> Result<Client, StartError
 }
 
 /// The cluster and the region, from the configuration or from the controller's own task.
-async fn place(config: &ControllerConfig, env: &dyn Env) -> Result<(Cluster, String), StartError> {
+async fn place(config: &ControllerConfig, env: &dyn Env) -> Result<Place, StartError> {
     let text = |name: &str| env.var(name)?.into_string().ok().filter(|text| !text.is_empty());
     let task = match text(METADATA_URI_ENV) {
         Some(uri) => MetadataClient::new(&uri).task().await.ok(),
         None => None,
     };
     let arn = task.as_ref().map(|task| task.task_arn.clone()).unwrap_or_default();
+    let name = own_name(task.as_ref().map(|task| task.task_id()));
     let own = task.map(|task| task.cluster).filter(|cluster| !cluster.is_empty());
     let cluster = config.controller.cluster.clone().or(own).ok_or(StartError::Missing(
         "controller.cluster is not given, and the task metadata does not say it",
@@ -152,7 +218,17 @@ async fn place(config: &ControllerConfig, env: &dyn Env) -> Result<(Cluster, Str
         .or_else(|| region_of(&arn))
         .or_else(|| region_of(&cluster))
         .ok_or(StartError::Missing("no AWS_REGION, and none in the task's or the cluster's ARN"))?;
-    Ok((Cluster::with_task(&cluster, &arn), region))
+    Ok(Place { cluster: Cluster::with_task(&cluster, &arn), region, name })
+}
+
+/// For those that follow it: they show it to people, who look for a task.
+fn own_name(task: Option<&str>) -> String {
+    let host = uname().map(|name| name.nodename().to_string_lossy().into_owned());
+    let host = host.unwrap_or_default();
+    match task.filter(|id| !id.is_empty()) {
+        Some(id) => format!("task {id} on {host}"),
+        None => format!("process {} on {host}", std::process::id()),
+    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use super::apply::{Failure, Hands, Learned};
 use super::cloud::Cloud;
+use super::desired::Task;
+use super::leader::Lease;
 use super::plan::{Pair, Secret, Step, Subject};
-use super::rate::{Bucket, Limit, SECRET_READS, SECRET_WRITES};
+use super::rate::{Bucket, ECS_READS, Limit, SECRET_READS, SECRET_WRITES};
 use crate::aws::{ApiError, Kind};
 use crate::consul;
 use secrecy::{ExposeSecret, SecretString};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -62,35 +65,100 @@ pub(crate) struct Calls {
     pub(crate) failed: BTreeMap<(&'static str, String), u64>,
 }
 
+/// What a call does, and by that how it is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// Reads tasks.
+    Tasks,
+    /// Reads a secret.
+    Read,
+    /// Writes a secret: only while we lead.
+    Write,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct RealHands {
     pub(crate) consul: consul::Client,
-    pub(crate) cloud: Cloud,
+    cloud: Cloud,
+    pub(crate) lease: Rc<Lease>,
+    tasks: Throttle,
     reads: Throttle,
     writes: Throttle,
     pub(crate) calls: RefCell<Calls>,
 }
 
 impl RealHands {
-    pub(crate) fn new(consul: consul::Client, cloud: Cloud) -> Self {
+    pub(crate) fn new(consul: consul::Client, cloud: Cloud, lease: Rc<Lease>) -> Self {
         Self {
             consul,
             cloud,
+            lease,
+            tasks: Throttle::new(ECS_READS),
             reads: Throttle::new(SECRET_READS),
             writes: Throttle::new(SECRET_WRITES),
             calls: RefCell::default(),
         }
     }
 
+    /// A page of the tasks that are to run, and the key of the next one.
+    ///
+    /// # Errors
+    /// Why they cannot be had.
+    pub(crate) async fn tasks(
+        &self,
+        cluster: &str,
+        page: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), Failure> {
+        let list = async || self.cloud.tasks(cluster, page.clone()).await;
+        self.aws("ListTasks", Bound::Tasks, list).await
+    }
+
+    /// See [`Cloud::describe`].
+    ///
+    /// # Errors
+    /// Why they cannot be had.
+    pub(crate) async fn describe(
+        &self,
+        cluster: &str,
+        arns: &[String],
+    ) -> Result<Vec<(String, Task)>, Failure> {
+        let describe = async || self.cloud.describe(cluster, arns.to_vec()).await;
+        self.aws("DescribeTasks", Bound::Tasks, describe).await
+    }
+
     fn count(&self, call: &'static str) {
         *self.calls.borrow_mut().made.entry(call).or_default() += 1;
     }
 
-    fn failure(&self, call: &'static str, kind: &str, why: String) -> Failure {
-        let key = (call, kind.to_owned());
-        *self.calls.borrow_mut().failed.entry(key).or_default() += 1;
-        Failure(why)
+    fn failed(&self, call: &'static str, kind: &str) {
+        *self.calls.borrow_mut().failed.entry((call, kind.to_owned())).or_default() += 1;
+    }
+
+    /// A call of AWS, made again where it was asked too often; each time counts.
+    async fn aws<T>(
+        &self,
+        call: &'static str,
+        bound: Bound,
+        mut ask: impl AsyncFnMut() -> Result<T, ApiError>,
+    ) -> Result<T, Failure> {
+        let throttle = match bound {
+            Bound::Tasks => &self.tasks,
+            Bound::Read => &self.reads,
+            Bound::Write => &self.writes,
+        };
+        let once = async || {
+            // Not before the wait for its turn: the lead may be lost by then.
+            if bound == Bound::Write {
+                self.lease.may_write().map_err(no_leader)?;
+            }
+            self.count(call);
+            ask().await.inspect_err(|error| {
+                let kind = if error.code.is_empty() { "unreachable" } else { &error.code };
+                self.failed(call, kind);
+            })
+        };
+        throttle.call(once).await.map_err(|error| Failure(error.why))
     }
 
     fn of_consul(&self, call: &'static str, error: &consul::Error) -> Failure {
@@ -99,12 +167,13 @@ impl RealHands {
             None if error.is_unreachable() => "unreachable".to_owned(),
             None => "unreadable".to_owned(),
         };
-        self.failure(call, &kind, error.to_string())
+        self.failed(call, &kind);
+        Failure(words(error))
     }
 
-    fn of_aws(&self, call: &'static str, error: &ApiError) -> Failure {
-        let kind = if error.code.is_empty() { "unreachable" } else { &error.code };
-        self.failure(call, kind, error.why.clone())
+    async fn secret(&self, subject: &Subject) -> Result<Secret, Failure> {
+        self.aws("GetSecretValue", Bound::Read, async || self.cloud.secret(&subject.secret).await)
+            .await
     }
 
     /// A write at Consul; what is there already, or not any more, is no failure: look again.
@@ -113,13 +182,27 @@ impl RealHands {
         call: &'static str,
         write: impl Future<Output = consul::Result<()>>,
     ) -> Result<Learned, Failure> {
+        self.lease.may_write().map_err(Failure)?;
         self.count(call);
         match write.await {
             Ok(()) => Ok(Learned::Written),
-            Err(e) if e.is_taken() || e.is_not_found() => Ok(Learned::Changed),
+            Err(e) if e.is_taken() || e.is_not_found() || e.is_acl_gone() => Ok(Learned::Changed),
             Err(e) => Err(self.of_consul(call, &e)),
         }
     }
+}
+
+/// A write that is not made.
+fn no_leader(why: String) -> ApiError {
+    ApiError { kind: Kind::Refused, code: "NotLeader".to_owned(), why }
+}
+
+/// With what a token lacks, for Consul only says "Permission denied".
+pub(crate) fn words(error: &consul::Error) -> String {
+    if error.is_forbidden() {
+        return format!("{error} (the controller's token needs acl:write)");
+    }
+    error.to_string()
 }
 
 impl Hands for RealHands {
@@ -131,34 +214,22 @@ impl Hands for RealHands {
     ) -> Result<Learned, Failure> {
         let consul = &self.consul;
         match step {
-            Step::ReadSecret => {
-                const CALL: &str = "GetSecretValue";
-                self.count(CALL);
-                let secret =
-                    self.reads.call(async || self.cloud.secret(&subject.secret).await).await;
-                secret.map(Learned::Secret).map_err(|e| self.of_aws(CALL, &e))
-            }
+            Step::ReadSecret => self.secret(subject).await.map(Learned::Secret),
             Step::CreateSecret => {
-                const CALL: &str = "CreateSecret";
-                self.count(CALL);
                 let create = async || self.cloud.create_secret(&subject.secret, new).await;
-                match self.writes.call(create).await {
-                    Ok(true) => Ok(Learned::Written),
-                    // Somebody else was faster; or it is there without any value, and such a one is not found.
-                    Ok(false) => match self.cloud.secret(&subject.secret).await {
-                        Ok(Secret::Missing) => Ok(Learned::Secret(Secret::Empty)),
-                        Ok(secret) => Ok(Learned::Secret(secret)),
-                        Err(e) => Err(self.of_aws(CALL, &e)),
-                    },
-                    Err(e) => Err(self.of_aws(CALL, &e)),
+                if self.aws("CreateSecret", Bound::Write, create).await? {
+                    return Ok(Learned::Written);
                 }
+                // Somebody else was faster; or it is there without any value, and such a one is not found.
+                Ok(Learned::Secret(match self.secret(subject).await? {
+                    Secret::Missing => Secret::Empty,
+                    secret => secret,
+                }))
             }
             Step::PutSecret { pair, .. } => {
-                const CALL: &str = "UpdateSecret";
-                self.count(CALL);
                 let pair = pair.as_ref().unwrap_or(new);
                 let put = async || self.cloud.put_secret(&subject.secret, pair).await;
-                self.writes.call(put).await.map_err(|e| self.of_aws(CALL, &e))?;
+                self.aws("UpdateSecret", Bound::Write, put).await?;
                 Ok(Learned::Written)
             }
             Step::ReadPolicy { id } => {

@@ -14,6 +14,8 @@
 //! | `entry` | `taskmesh controller`, from its configuration to its exit code |
 //! | `controller` | the rounds, and the work that they find |
 //! | `hands` | the steps, done |
+//! | `leader` | one leader among several: who may write, and how the lead changes hands |
+//! | `lock` | the lead, as a key at Consul |
 
 pub(crate) mod apply;
 pub(crate) mod cloud;
@@ -22,6 +24,8 @@ pub(crate) mod desired;
 mod entry;
 pub(crate) mod hands;
 pub(crate) mod inventory;
+pub(crate) mod leader;
+pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod plan;
 pub(crate) mod rate;

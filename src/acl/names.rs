@@ -96,6 +96,18 @@ impl Cluster {
         &self.text
     }
 
+    /// The key at Consul that makes a controller of this cluster the leader. A cluster of the same name in another region
+    /// or account has another one.
+    pub(crate) fn lead_key(&self) -> String {
+        let name = &self.name;
+        // `arn:aws:ecs:REGION:ACCOUNT:cluster/`
+        let mut parts = self.home.as_deref().unwrap_or_default().split(':').skip(3);
+        match (parts.next(), parts.next()) {
+            (Some(region), Some(account)) => format!("taskmesh/{region}/{account}/{name}/leader"),
+            _ => format!("taskmesh/{name}/leader"),
+        }
+    }
+
     /// The same cluster, whole: a name that only begins the same is another one, as is the same name in another region
     /// or account. Where one of the two is a bare name, the name decides.
     pub(crate) fn is(&self, other: &Self) -> bool {
@@ -284,6 +296,12 @@ mod tests {
             assert!(cluster.has("arn:aws:ecs:us-east-1:123456789012:task/0123"));
         }
         assert!(!Cluster::new(ARN).has("arn:aws:ecs:eu-west-1:123456789012:task/prod/0123"));
+    }
+
+    #[test]
+    fn the_leaders_key_is_one_for_each_cluster() {
+        assert_eq!(Cluster::new(ARN).lead_key(), "taskmesh/us-east-1/123456789012/prod/leader");
+        assert_eq!(Cluster::new("prod").lead_key(), "taskmesh/prod/leader");
     }
 
     #[test]

@@ -17,8 +17,12 @@ use tokio::sync::watch;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
     pub(crate) cluster: String,
-    /// One round was whole, and the agents' own token is there.
+    /// One round was whole, and the agents' own token is there; or another controller leads.
     pub(crate) ready: bool,
+    /// It writes: it leads, or has no others beside it.
+    pub(crate) leader: bool,
+    /// What the leader calls itself, if it is another one.
+    pub(crate) follows: Option<String>,
     /// Tasks that ECS lists, on the mesh or not.
     pub(crate) tasks: usize,
     /// Services that have tasks.
@@ -59,7 +63,13 @@ pub(crate) fn router(published: Published) -> Router {
 async fn ready(State(published): State<Published>) -> impl IntoResponse {
     let status = Arc::clone(&published.borrow());
     let code = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(json!({ "ready": status.ready, "problems": status.problems })))
+    (
+        code,
+        Json(json!({
+            "ready": status.ready, "leader": status.leader, "follows": status.follows,
+            "problems": status.problems,
+        })),
+    )
 }
 
 async fn status(State(published): State<Published>) -> impl IntoResponse {
@@ -89,6 +99,7 @@ fn text(status: &Status) -> String {
         values.map(line).collect::<Vec<_>>()
     };
     family("ready", "gauge", "One round was whole", &one(f64::from(u8::from(status.ready))));
+    family("leader", "gauge", "It writes", &one(f64::from(u8::from(status.leader))));
     family("tasks", "gauge", "Tasks that ECS lists", &one(status.tasks as f64));
     family("services", "gauge", "Services that have tasks", &one(status.services as f64));
     family("rounds_total", "counter", "Rounds", &one(status.rounds as f64));

@@ -58,6 +58,9 @@ pub struct Controller {
     pub create_secrets: bool,
     /// Say what would be done, and change nothing.
     pub dry_run: bool,
+    /// Several controllers of the cluster run, and one of them leads, by a key at Consul: its token needs `key:write` on
+    /// `taskmesh/` and `session:write`.
+    pub ha: bool,
 }
 
 impl Default for Controller {
@@ -71,6 +74,7 @@ impl Default for Controller {
             audit_interval: Duration::from_secs(600),
             create_secrets: true,
             dry_run: false,
+            ha: false,
         }
     }
 }

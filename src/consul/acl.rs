@@ -1,7 +1,7 @@
 //! ACL policies and tokens, for the controller (<https://developer.hashicorp.com/consul/api-docs/acl>).
 
+use super::Result;
 use super::client::{Client, decode, found, success};
-use super::{Error, Result};
 use crate::wire::null_as_default;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
@@ -61,7 +61,7 @@ impl Client {
     /// `acl/policies`: all of the namespace, without their rules.
     ///
     /// # Errors
-    /// All of [`Error`]; 403 without `acl:read`.
+    /// All of [`Error`](super::Error); 403 without `acl:read`.
     pub async fn acl_policies(&self) -> Result<Vec<AclPolicy>> {
         self.get("acl/policies", None).await
     }
@@ -69,7 +69,7 @@ impl Client {
     /// `acl/policy/<id>`: one policy with its rules; `None` if there is none.
     ///
     /// # Errors
-    /// All of [`Error`], but no "not found".
+    /// All of [`Error`](super::Error), but no "not found".
     pub async fn acl_policy(&self, id: &str) -> Result<Option<AclPolicy>> {
         gone(self.get("acl/policy", Some(id)).await)
     }
@@ -77,7 +77,7 @@ impl Client {
     /// `acl/policy`: makes a policy.
     ///
     /// # Errors
-    /// All of [`Error`]; [`Error::is_taken`] where there is one of this name.
+    /// All of [`Error`](super::Error); [`Error::is_taken`](super::Error::is_taken) where there is one of this name.
     pub async fn acl_create_policy(
         &self,
         name: &str,
@@ -93,7 +93,7 @@ impl Client {
     /// `acl/policy/<id>`: gives a policy other rules, and leaves the rest of it as it is.
     ///
     /// # Errors
-    /// All of [`Error`].
+    /// All of [`Error`](super::Error).
     pub async fn acl_set_rules(&self, id: &str, rules: &str) -> Result<()> {
         self.change("acl/policy", id, |policy| policy["Rules"] = json!(rules)).await
     }
@@ -101,7 +101,7 @@ impl Client {
     /// `acl/policy/<id>`: removes a policy; tokens lose it. One that is gone already is no error.
     ///
     /// # Errors
-    /// All of [`Error`], but no "not found".
+    /// All of [`Error`](super::Error), but no "not found".
     pub async fn acl_delete_policy(&self, id: &str) -> Result<()> {
         self.delete("acl/policy", id).await
     }
@@ -109,7 +109,7 @@ impl Client {
     /// `acl/tokens`: all of the namespace.
     ///
     /// # Errors
-    /// All of [`Error`]; 403 without `acl:read`.
+    /// All of [`Error`](super::Error); 403 without `acl:read`.
     pub async fn acl_tokens(&self) -> Result<Vec<AclToken>> {
         self.get("acl/tokens", None).await
     }
@@ -117,7 +117,7 @@ impl Client {
     /// `acl/token/<accessor>`: the token itself; `None` if there is none.
     ///
     /// # Errors
-    /// All of [`Error`], but no "not found"; 403 without `acl:write`, for it can be used.
+    /// All of [`Error`](super::Error), but no "not found"; 403 without `acl:write`, for it can be used.
     pub async fn acl_token_secret(&self, accessor: &str) -> Result<Option<SecretString>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -132,7 +132,7 @@ impl Client {
     /// `acl/token`: makes a token with these two ids.
     ///
     /// # Errors
-    /// All of [`Error`]; [`Error::is_taken`] where one of the ids is in use.
+    /// All of [`Error`](super::Error); [`Error::is_taken`](super::Error::is_taken) where one of the ids is in use.
     pub async fn acl_create_token(
         &self,
         accessor: &str,
@@ -153,7 +153,7 @@ impl Client {
     /// is.
     ///
     /// # Errors
-    /// All of [`Error`].
+    /// All of [`Error`](super::Error).
     pub async fn acl_link_token(&self, accessor: &str, policies: &[String]) -> Result<()> {
         let link = |token: &mut Value| {
             let mut links = token["Policies"].as_array().cloned().unwrap_or_default();
@@ -166,7 +166,7 @@ impl Client {
     /// `acl/token/<accessor>`: removes a token. One that is gone already is no error.
     ///
     /// # Errors
-    /// All of [`Error`], but no "not found".
+    /// All of [`Error`](super::Error), but no "not found".
     pub async fn acl_delete_token(&self, accessor: &str) -> Result<()> {
         self.delete("acl/token", accessor).await
     }
@@ -192,9 +192,7 @@ impl Client {
 /// that a token without rights gets, too. Whoever may list them has the right.
 fn gone<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
-        Err(Error::Status { status: 403 | 500, body, .. }) if body.contains("ACL not found") => {
-            Ok(None)
-        }
+        Err(error) if error.is_acl_gone() => Ok(None),
         result => found(result),
     }
 }

@@ -79,6 +79,11 @@ impl Error {
         body.contains("already exists") || body.contains("already in use")
     }
 
+    /// There is no such policy or token: before 1.11 with 403 or 500, and words that a token without rights gets, too.
+    pub fn is_acl_gone(&self) -> bool {
+        matches!(self, Error::Status { status: 403 | 500, body, .. } if body.contains("ACL not found"))
+    }
+
     /// A missing right, an unknown token, or, before the agent has joined, neither.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Error::Status { status: 401 | 403, .. })

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod ecs;
 pub mod envoy_stub;
 pub mod faults;
+pub mod gate;
 pub mod load;
 pub mod mesh;
 pub mod moto;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use testbed::cluster::{Backend, Cluster, beside_us};
+use testbed::gate::Gate;
 use testbed::moto::Moto;
 use testbed::net::{Process, ProcessSpec};
 use tokio::time::Instant;
@@ -11,6 +12,8 @@ use tokio::time::Instant;
 pub(crate) const REGION: &str = "us-east-1";
 /// Long enough for two busy cores.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
+/// Options that stand elsewhere than below `controller`.
+const OUTSIDE: [&str; 2] = ["listen", "token"];
 const MANAGEMENT: &str = "00000000-0000-4000-8000-000000000001";
 
 /// Consul and AWS.
@@ -50,39 +53,59 @@ pub(crate) async fn place(clusters: &[&str]) -> Option<Place> {
 impl Place {
     /// A controller of a cluster. Fast, so that grace periods and audits can be waited for.
     pub(crate) async fn controller(&self, cluster: &str, options: Value) -> Process {
-        self.spawn(cluster, options, &[]).await
+        self.spawn(cluster, options, &[], None).await
+    }
+
+    /// A controller that reaches AWS and Consul through a gate.
+    pub(crate) async fn controller_behind(&self, gate: &Gate, options: Value) -> Process {
+        self.spawn("prod", options, &[], Some(gate)).await
+    }
+
+    /// A gate before this place's AWS and Consul.
+    pub(crate) async fn gate(&self) -> Gate {
+        let hub = self.consul.lan().hub();
+        let consul = format!("http://{}:8500", hub.ip());
+        Gate::start(hub, self.moto.url(), &consul).await.expect("gate")
     }
 
     /// What a controller would do.
     pub(crate) async fn dry_run(&self, cluster: &str) -> String {
-        let process = self.spawn(cluster, json!({}), &["--dry-run"]).await;
+        let process = self.spawn(cluster, json!({}), &["--dry-run"], None).await;
         let exit = tokio::time::timeout(LONG, process.wait()).await.expect("in time");
         let lines = said(&process);
         assert_eq!(exit.code(), 0, "{lines}");
         lines
     }
 
-    async fn spawn(&self, cluster: &str, options: Value, args: &[&str]) -> Process {
+    async fn spawn(
+        &self,
+        cluster: &str,
+        options: Value,
+        args: &[&str],
+        gate: Option<&Gate>,
+    ) -> Process {
         let hub = self.consul.lan().hub();
         let mut controller = json!({
             "cluster": cluster, "interval": "200ms", "gracePeriod": "1s", "auditInterval": "1s",
         });
         for (key, value) in
-            options.as_object().into_iter().flatten().filter(|(k, _)| *k != "listen")
+            options.as_object().into_iter().flatten().filter(|(k, _)| !OUTSIDE.contains(&&***k))
         {
             controller[key] = value.clone();
         }
+        let direct = format!("http://{}:8500", hub.ip());
+        let consul = gate.map_or(&*direct, Gate::consul);
         let config = json!({
             "controller": controller,
             // Its own port serves one of them.
             "admin": { "listen": options.get("listen").cloned().unwrap_or(json!("127.0.0.1:0")) },
-            "consul": { "address": format!("http://{}:8500", hub.ip()), "token": { "env": "TOKEN" } },
+            "consul": { "address": consul, "token": { "env": "TOKEN" } },
         });
         let program = beside_us("taskmesh").expect("taskmesh");
         let spec = ProcessSpec::new(program, [&["controller"], args].concat())
             .env("TASKMESH_CONTROLLER_CONFIG_JSON", config.to_string())
-            .env("TOKEN", MANAGEMENT)
-            .env("AWS_ENDPOINT_URL", self.moto.url())
+            .env("TOKEN", options["token"].as_str().unwrap_or(MANAGEMENT))
+            .env("AWS_ENDPOINT_URL", gate.map_or(self.moto.url(), Gate::aws))
             .env("AWS_REGION", REGION)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test");
@@ -91,7 +114,16 @@ impl Place {
 
     /// What a controller answers on its own port.
     pub(crate) async fn asked(&self, path: &str) -> Option<(u16, String)> {
-        let url = format!("http://127.0.0.1:19101{path}");
+        self.asked_at(19101, path).await
+    }
+
+    /// The state of the controller on this port.
+    pub(crate) async fn status_at(&self, port: u16) -> Option<Value> {
+        serde_json::from_str(&self.asked_at(port, "/v1/status").await?.1).ok()
+    }
+
+    async fn asked_at(&self, port: u16, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://127.0.0.1:{port}{path}");
         let ask = move || async move {
             let answer = testbed::cluster::client().get(url).send().await.ok()?;
             Some((answer.status().as_u16(), answer.text().await.ok()?))

@@ -1,0 +1,278 @@
+//! A gate between the controller and what it talks to, AWS and Consul: it counts calls, and is slow, refuses or holds a
+//! call back where it is told to.
+
+mod bucket;
+mod fleet;
+
+pub use fleet::Fleet;
+
+use crate::net::{Host, HostTask};
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bucket::Bucket;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// On which side of the servers a held call stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// They never hear of it.
+    Before,
+    /// They have done it, and their answer does not arrive.
+    After,
+}
+
+#[derive(Default)]
+struct Shared {
+    latency: Duration,
+    calls: BTreeMap<String, u64>,
+    writes: u64,
+    refused: u64,
+    limits: Vec<(Vec<&'static str>, Bucket)>,
+    /// At the write with this number, counted from 1.
+    hold: Option<(u64, Edge, oneshot::Sender<String>)>,
+    fleet: Option<Fleet>,
+}
+
+/// See the module's text. Ends when it is dropped.
+pub struct Gate {
+    shared: Arc<Mutex<Shared>>,
+    aws: String,
+    consul: String,
+    tasks: [HostTask<()>; 2],
+}
+
+impl Gate {
+    /// Opens one on a host, before AWS and Consul at these URLs.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub async fn start(host: &Host, aws: &str, consul: &str) -> Result<Self> {
+        let shared = Arc::<Mutex<Shared>>::default();
+        let (aws, of_aws) = side(host, &shared, aws).await?;
+        let (consul, of_consul) = side(host, &shared, consul).await?;
+        Ok(Self { shared, aws, consul, tasks: [of_aws, of_consul] })
+    }
+
+    /// For `AWS_ENDPOINT_URL`.
+    pub fn aws(&self) -> &str {
+        &self.aws
+    }
+
+    /// For `CONSUL_HTTP_ADDR`.
+    pub fn consul(&self) -> &str {
+        &self.consul
+    }
+
+    /// Every call takes so much longer.
+    pub fn latency(&self, latency: Duration) {
+        self.shared().latency = latency;
+    }
+
+    /// These calls of AWS share a bucket of so many a second, and so many at once; beyond it they are refused as AWS does.
+    pub fn limit(&self, calls: &[&'static str], rate: f64, burst: f64) {
+        self.shared().limits.push((calls.to_vec(), Bucket::new(rate, burst)));
+    }
+
+    /// From now on these are the tasks that ECS lists, whatever there is behind the gate.
+    pub fn fleet(&self, change: impl FnOnce(&mut Fleet)) {
+        change(self.shared().fleet.get_or_insert_default());
+    }
+
+    /// How often each call was made: `ListTasks`, `PUT acl/token`.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.shared().calls.clone()
+    }
+
+    /// Calls that change secrets, policies or tokens.
+    pub fn writes(&self) -> u64 {
+        self.shared().writes
+    }
+
+    /// Calls that were refused as too many.
+    pub fn refused(&self) -> u64 {
+        self.shared().refused
+    }
+
+    /// Holds the `n`-th write from now on, for ever, and tells which one it is.
+    pub fn hold(&self, n: u64, edge: Edge) -> oneshot::Receiver<String> {
+        let (tell, told) = oneshot::channel();
+        let mut shared = self.shared();
+        shared.hold = Some((shared.writes + n, edge, tell));
+        told
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.shared)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.tasks.iter_mut().for_each(HostTask::abort);
+    }
+}
+
+/// A poisoned lock only means that a test has failed elsewhere.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a side needs to pass a call on.
+#[derive(Clone)]
+struct Side {
+    shared: Arc<Mutex<Shared>>,
+    to: String,
+    client: reqwest::Client,
+}
+
+async fn side(
+    host: &Host,
+    shared: &Arc<Mutex<Shared>>,
+    to: &str,
+) -> Result<(String, HostTask<()>)> {
+    let ip = host.ip();
+    // Bound here, served there: the address has to be known.
+    let listener = host.spawn(move || TcpListener::bind((ip, 0))).await??;
+    let url = format!("http://{}", listener.local_addr()?);
+    let side = Side {
+        shared: Arc::clone(shared),
+        to: to.trim_end_matches('/').to_owned(),
+        // No deadline: a blocking query waits.
+        client: reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?,
+    };
+    let router = Router::new().fallback(pass).with_state(side);
+    let task = host.spawn(move || async move {
+        _ = axum::serve(listener, router).await.is_err();
+    });
+    Ok((url, task))
+}
+
+async fn pass(State(side): State<Side>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, 1 << 20).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let name = name(&head.method, head.uri.path(), &head.headers);
+    let (latency, held, answer) = arrives(&side.shared, &name, &body);
+    tokio::time::sleep(latency).await;
+    if let Some(answer) = answer {
+        return answer;
+    }
+    if let Some((Edge::Before, tell)) = held {
+        _ = tell.send(name).is_ok();
+        return std::future::pending().await;
+    }
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let url = format!("{}{path}", side.to);
+    let answer = forward(&side.client, head.method, url, head.headers, body).await;
+    if let Some((Edge::After, tell)) = held {
+        _ = tell.send(name).is_ok();
+        return std::future::pending().await;
+    }
+    answer.unwrap_or_else(|e| (StatusCode::BAD_GATEWAY, format!("{e:#}")).into_response())
+}
+
+/// Where a call is held, and who is told of it.
+type Hold = (Edge, oneshot::Sender<String>);
+
+/// Counts a call, and decides what becomes of it: how late, held back, answered here.
+fn arrives(
+    shared: &Mutex<Shared>,
+    name: &str,
+    body: &[u8],
+) -> (Duration, Option<Hold>, Option<Response>) {
+    let mut shared = lock(shared);
+    let latency = shared.latency;
+    *shared.calls.entry(name.to_owned()).or_default() += 1;
+    let mut limits = shared.limits.iter_mut();
+    if limits.any(|(calls, bucket)| calls.contains(&name) && !bucket.take()) {
+        shared.refused += 1;
+        return (latency, None, Some(throttled()));
+    }
+    let mut held = None;
+    if is_write(name) {
+        shared.writes += 1;
+        let now = shared.writes;
+        held = shared.hold.take_if(|(at, ..)| *at == now).map(|(_, edge, tell)| (edge, tell));
+    }
+    let answer = shared.fleet.as_ref().and_then(|fleet| fleet.answer(name, body));
+    (latency, held, answer.map(|json| aws(StatusCode::OK, json.to_string())))
+}
+
+async fn forward(
+    client: &reqwest::Client,
+    method: Method,
+    url: String,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response> {
+    for of_the_connection in [header::HOST, header::CONTENT_LENGTH, header::CONNECTION] {
+        headers.remove(of_the_connection);
+    }
+    let sent = client.request(method, url).headers(headers).body(body).send();
+    let answer = sent.await.context("no answer")?;
+    let (status, mut headers) = (answer.status(), answer.headers().clone());
+    for of_the_connection in [header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::CONNECTION]
+    {
+        headers.remove(of_the_connection);
+    }
+    let body = answer.bytes().await.context("no whole answer")?;
+    Ok((status, headers, Body::from(body)).into_response())
+}
+
+/// AWS names its calls in a header; Consul's have their path, without what is one object's own.
+fn name(method: &Method, path: &str, headers: &HeaderMap) -> String {
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    match target.and_then(|target| target.split('.').nth(1)) {
+        Some(action) => action.to_owned(),
+        None => {
+            let parts: Vec<_> = path.trim_start_matches("/v1/").split('/').take(2).collect();
+            format!("{method} {}", parts.join("/"))
+        }
+    }
+}
+
+fn is_write(name: &str) -> bool {
+    ["CreateSecret", "UpdateSecret", "PutSecretValue"].contains(&name)
+        || name.starts_with("PUT acl/")
+        || name.starts_with("DELETE acl/")
+}
+
+fn throttled() -> Response {
+    let body = json!({ "__type": "ThrottlingException", "message": "Rate exceeded" });
+    aws(StatusCode::BAD_REQUEST, body.to_string())
+}
+
+fn aws(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.1")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_named_without_what_is_one_objects_own() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(name(&Method::PUT, "/v1/acl/policy/0123", &headers), "PUT acl/policy");
+        headers.insert("x-amz-target", "secretsmanager.GetSecretValue".parse().expect("header"));
+        assert_eq!(name(&Method::POST, "/", &headers), "GetSecretValue");
+        for (name, writes) in [
+            ("CreateSecret", true),
+            ("DELETE acl/token", true),
+            ("GET acl/tokens", false),
+            ("PUT session/renew", false),
+        ] {
+            assert_eq!(is_write(name), writes, "{name}");
+        }
+    }
+}
