@@ -1,6 +1,7 @@
 //! Rules that span values, and rules that JSON Schema cannot say. All of them are checked; none stops another.
 
 mod agent;
+mod login;
 mod names;
 mod native;
 mod ports;
@@ -26,6 +27,7 @@ pub(super) fn check(config: &Config, spoiled: &[Path]) -> Found {
     refused::check(config, &mut rules);
     names::check(config, &mut rules);
     agent::check(config, &mut rules);
+    login::check(config, &mut rules);
     ports::check(config, &mut rules);
     times::check(config, &mut rules);
     rules.found

@@ -7,6 +7,7 @@ mod controller;
 mod errors;
 mod examples;
 mod legacy;
+mod login;
 mod properties;
 mod rules;
 mod sources;

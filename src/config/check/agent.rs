@@ -60,14 +60,16 @@ fn acl(config: &Config, rules: &mut Rules<'_>) {
     let consul = &config.consul;
     let acl = Path::of("consul.acl");
     let (agent, service) = (Path::of("consul.agentToken"), Path::of("consul.serviceToken"));
+    let login = consul.login.as_ref();
+    let agent_logs_in = login.is_some_and(|login| login.agent_method.is_some());
     match &consul.acl {
         Some(policy) if policy.default_policy == AclDefaultPolicy::Deny => {
-            if consul.agent_token.is_none() {
+            if consul.agent_token.is_none() && !agent_logs_in {
                 let message = "consul.agentToken is missing: unless extraConfig gives one, the servers let the agent \
                                join, but not write its node";
                 rules.warn([&acl, &agent], message);
             }
-            if consul.service_token.is_none() {
+            if consul.service_token.is_none() && login.is_none() {
                 let message = "consul.serviceToken is missing: nothing can be registered, unless the servers let \
                                the anonymous token do it";
                 rules.warn([&acl, &service], message);

@@ -1,6 +1,7 @@
 //! The Consul agent that runs beside the task.
 
 use super::Secret;
+use super::login::Login;
 use super::text::DurationText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,9 @@ pub struct Consul {
     /// Token with which the service is registered and Envoy configured.
     #[serde(default)]
     pub service_token: Option<Secret>,
+    /// Get tokens by the task's IAM role instead. Off by default.
+    #[serde(default)]
+    pub login: Option<Login>,
     /// The agent's `telemetry` block as Consul takes it, merged over ours.
     #[serde(default)]
     pub telemetry: serde_json::Map<String, serde_json::Value>,
