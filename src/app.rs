@@ -4,9 +4,9 @@ pub(crate) mod secrets;
 
 pub use secrets::SecretsError;
 
-use crate::actors::{Site, crew};
+use crate::actors::{Keyring, Site, awaited, crew};
 use crate::admin::{self, Request};
-use crate::config::{Config, Env};
+use crate::config::{Config, Env, SecretItem};
 use crate::consul::{self, Client};
 use crate::ecs::{AwsAccess, METADATA_URI_ENV};
 use crate::exit;
@@ -132,12 +132,11 @@ impl App {
         let reaper = Reaper::start().map_err(system("reaper"))?;
         reaper.adopt_orphans().map_err(system("reaper of orphans"))?;
         let secrets = secrets::resolve(&config, env)?;
-        let consul =
-            Client::new(&consul::http_address(&config.consul), secrets.service_token.clone())?
-                .with_tenancy(
-                    config.service.namespace.as_deref(),
-                    config.service.partition.as_deref(),
-                );
+        let consul = Client::new(
+            &consul::http_address(&config.consul),
+            secrets.get(SecretItem::ServiceToken).cloned(),
+        )?
+        .with_tenancy(config.service.namespace.as_deref(), config.service.partition.as_deref());
         let listener = admin::bind(config.admin.listen).await.map_err(BuildError::Listen)?;
         // After the admin listener: a wrapper that was started from the copy always finds it bound.
         put_copies(&config);
@@ -150,7 +149,7 @@ impl App {
                 .and_then(|v| v.into_string().ok())
                 .filter(|v| !v.is_empty()),
             aws: AwsAccess::from_env(env),
-            secrets: Arc::new(secrets),
+            keyring: Keyring::new(secrets),
             reaper,
             memory: Arc::new(process::Memory::watch()),
             private_dir,
@@ -179,7 +178,10 @@ impl App {
         let source = admin::Source { status: status_seen, timeline: log.clone(), epoch, requests };
         let server = tokio::spawn(admin::serve(self.listener, source));
         let arguments = Arguments {
-            plan: Plan::new(&self.config, seed),
+            plan: Plan {
+                awaits: awaited(&self.config, &self.site.keyring),
+                ..Plan::new(&self.config, seed)
+            },
             epoch,
             log: log.clone(),
             status,

@@ -13,6 +13,7 @@
 //! | [`process`], [`logging`] | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
 //! | `wire`, [`private`] | what the protocols share: bounded HTTP exchanges; files that only we may read |
+//! | `stored` | secrets in AWS Secrets Manager, as a task reads them |
 //! | [`own_copy`] | our binary, for the wrapped apps |
 //! | [`consul_ecs`] | the command line of consul-ecs 0.4.3's app wrapper |
 
@@ -39,6 +40,7 @@ pub mod private;
 pub mod process;
 mod random;
 pub mod signals;
+mod stored;
 pub mod supervisor;
 pub mod timeline;
 mod wire;

@@ -3,7 +3,7 @@
 //! | signal | what it does |
 //! |---|---|
 //! | TERM, INT, QUIT | an orderly stop; a second one of them means "now" |
-//! | HUP | nothing: it is said once that nothing can be reloaded |
+//! | HUP | tokens that can change are read again now; nothing else can be reloaded |
 //! | PIPE | ignored, as in every Rust program: a write tells |
 
 use crate::supervisor::Event;
@@ -36,23 +36,19 @@ impl Signals {
 
     /// Turns signals into facts until the supervisor is gone.
     pub async fn forward(mut self, supervisor: ActorRef<Msg>) {
-        let mut told = false;
         loop {
-            let name = tokio::select! {
-                Some(()) = self.term.recv() => "SIGTERM",
-                Some(()) = self.int.recv() => "SIGINT",
-                Some(()) = self.quit.recv() => "SIGQUIT",
-                Some(()) = self.hup.recv() => {
-                    // Once: who sends one every minute, as log rotation does, learns nothing by the second line.
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::info!("SIGHUP: nothing can be reloaded; replace the task instead");
-                    }
-                    continue;
-                }
+            let (name, event) = tokio::select! {
+                Some(()) = self.term.recv() => ("SIGTERM", Event::Term),
+                Some(()) = self.int.recv() => ("SIGINT", Event::Term),
+                Some(()) = self.quit.recv() => ("SIGQUIT", Event::Term),
+                // What comes of it says more.
+                Some(()) = self.hup.recv() => ("", Event::Hangup),
                 else => return,
             };
-            tracing::info!(signal = name, "signal");
-            if supervisor.cast(Msg::Event(Event::Term)).is_err() {
+            if !name.is_empty() {
+                tracing::info!(signal = name, "signal");
+            }
+            if supervisor.cast(Msg::Event(event)).is_err() {
                 return;
             }
         }

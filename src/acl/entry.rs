@@ -12,7 +12,8 @@ use super::view;
 use crate::app::secrets::{self, SecretsError};
 use crate::config::{ControllerConfig, Env, Pem, Secret, Sources, load_controller};
 use crate::consul::Client;
-use crate::ecs::{METADATA_URI_ENV, MetadataClient, region_of};
+use crate::ecs::{AwsAccess, METADATA_URI_ENV, MetadataClient, region_of};
+use crate::stored::{Store, StoredError};
 use crate::{admin, exit, logging, process};
 use nix::sys::utsname::uname;
 use secrecy::{ExposeSecret, SecretString};
@@ -30,6 +31,8 @@ enum StartError {
     Secrets(#[from] SecretsError),
     #[error(transparent)]
     Consul(#[from] crate::consul::Error),
+    #[error("{path}: {why}")]
+    Stored { path: &'static str, why: StoredError },
     #[error("{0}")]
     Missing(&'static str),
     #[error(transparent)]
@@ -110,8 +113,7 @@ async fn start(
     env: &dyn Env,
     stop: &mut Stop,
 ) -> Result<u8, StartError> {
-    let consul = consul(config, env)?;
-    let (place, connected) = tokio::select! {
+    let (place, connected, consul) = tokio::select! {
         found = find(config, env) => found?,
         () = stop.told() => return Ok(exit::OK),
     };
@@ -173,27 +175,40 @@ struct Place {
     name: String,
 }
 
-/// Where it runs, and AWS from there.
-async fn find(config: &ControllerConfig, env: &dyn Env) -> Result<(Place, Cloud), StartError> {
+/// Where it runs, and AWS and Consul from there.
+async fn find(
+    config: &ControllerConfig,
+    env: &dyn Env,
+) -> Result<(Place, Cloud, Client), StartError> {
     let place = place(config, env).await?;
     let cloud = Cloud::connect(place.region.clone()).await;
-    Ok((place, cloud))
+    let mut store = Store::new(AwsAccess::in_region(&place.region), "");
+    let consul = consul(config, env, &mut store).await?;
+    Ok((place, cloud, consul))
 }
 
 /// What the environment says where the configuration says nothing, as Consul's own client reads it.
-fn consul(config: &ControllerConfig, env: &dyn Env) -> Result<Client, StartError> {
+async fn consul(
+    config: &ControllerConfig,
+    env: &dyn Env,
+    store: &mut Store,
+) -> Result<Client, StartError> {
     let text = |name: &str| env.var(name)?.into_string().ok().filter(|text| !text.is_empty());
     let consul = &config.consul;
     let address = consul.address.clone().or_else(|| text("CONSUL_HTTP_ADDR"));
     let address = address.unwrap_or_else(|| "http://127.0.0.1:8500".to_owned());
     let address = if address.contains("://") { address } else { format!("http://{address}") };
-    let get = |path, secret: Option<&Secret>, variable| match secret {
-        Some(_) => secrets::get(path, secret, env),
+    let mut get = async |path, secret: Option<&Secret>, variable| match secret {
+        Some(Secret::SecretsManager(stored)) => match store.read(stored).await {
+            Ok(secret) => Ok(Some(secret)),
+            Err(why) => Err(StartError::Stored { path, why }),
+        },
+        Some(_) => Ok(secrets::get(path, secret, env)?),
         None => Ok(text(variable).map(SecretString::from)),
     };
-    let token = get("consul.token", consul.token.as_ref(), "CONSUL_HTTP_TOKEN")?;
+    let token = get("consul.token", consul.token.as_ref(), "CONSUL_HTTP_TOKEN").await?;
     const CA: &str = "consul.tls.ca";
-    let ca = get(CA, consul.tls.ca.as_ref(), "CONSUL_CACERT_PEM")?;
+    let ca = get(CA, consul.tls.ca.as_ref(), "CONSUL_CACERT_PEM").await?;
     // Else one that holds no certificate would be taken, and nobody trusted.
     secrets::check_pem(CA, Pem::Certificate, ca.as_ref())?;
     let ca = ca.as_ref().map(|ca| ca.expose_secret().as_bytes());
@@ -236,15 +251,16 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    #[test]
-    fn an_authority_that_is_no_certificate_is_refused_with_its_path() {
+    #[tokio::test]
+    async fn an_authority_that_is_no_certificate_is_refused_with_its_path() {
         for (name, config) in [
             ("CONSUL_CACERT_PEM", r#"{}"#),
             ("MINE", r#"{"consul": {"tls": {"ca": {"env": "MINE"}}}}"#),
         ] {
             let config: ControllerConfig = serde_json::from_str(config).unwrap();
             let env = BTreeMap::from([(name.to_owned(), "garbage".to_owned())]);
-            let error = consul(&config, &env).unwrap_err().to_string();
+            let mut store = Store::new(AwsAccess::default(), "");
+            let error = consul(&config, &env, &mut store).await.unwrap_err().to_string();
             assert!(error.starts_with("consul.tls.ca: holds no PEM"), "{name}: {error}");
         }
     }

@@ -1,6 +1,7 @@
 //! The files of the Consul agent: its configuration and what that names, its sockets, its data folder.
 
 use super::{Identity, Site};
+use crate::config::SecretItem;
 use crate::consul::{self, AgentSecrets, Version};
 use crate::private::{private_dir, write_private};
 use secrecy::{ExposeSecret, SecretString};
@@ -34,13 +35,14 @@ pub(super) fn write(
         })
         .transpose()
     };
+    let held = site.keyring.now();
     let secrets = AgentSecrets {
-        agent_token: site.secrets.agent_token.clone(),
+        agent_token: held.get(SecretItem::AgentToken).cloned(),
         recovery_token: recovery_token.cloned(),
-        gossip_key: site.secrets.gossip_key.clone(),
-        ca_file: pem("consul-ca.pem", site.secrets.ca.as_ref())?,
-        cert_file: pem("consul-cert.pem", site.secrets.cert.as_ref())?,
-        key_file: pem("consul-key.pem", site.secrets.key.as_ref())?,
+        gossip_key: held.get(SecretItem::GossipKey).cloned(),
+        ca_file: pem("consul-ca.pem", held.get(SecretItem::Ca))?,
+        cert_file: pem("consul-cert.pem", held.get(SecretItem::Cert))?,
+        key_file: pem("consul-key.pem", held.get(SecretItem::Key))?,
     };
     let config = consul::agent_config(&site.config, &identity.task, &secrets, version);
     let path = dir.join("agent.json");
@@ -64,12 +66,13 @@ fn failed(what: &str, e: &io::Error) -> String {
 /// `consul.extraConfig` with its variables replaced. Only the task's address can still be missing here.
 fn expand(site: &Site, identity: &Identity, text: &str) -> Result<SecretString, String> {
     let consul = &site.config.consul;
+    let held = site.keyring.now();
     let value = |name: &str| match name {
         consul::TASK_ADDRESS => {
             identity.task.ipv4.as_deref().or(consul.advertise_address.as_deref())
         }
         consul::DATACENTER => Some(consul.datacenter.as_str()),
-        name => site.secrets.variables.get(name).map(ExposeSecret::expose_secret),
+        name => held.variables.get(name).map(ExposeSecret::expose_secret),
     };
     consul::expand_extra_config(text, value).map(SecretString::from).map_err(|missing| {
         let missing: Vec<_> = missing.into_iter().collect();
@@ -119,7 +122,7 @@ pub(super) fn empty(data_dir: &Path) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::Secrets;
+    use crate::actors::{Keyring, Secrets};
     use crate::config::Config;
     use crate::consul::ServiceIds;
     use crate::ecs::TaskIdentity;
@@ -138,18 +141,19 @@ mod tests {
         config["consul"]["dataDir"] = json!(dir.join("data"));
         config["consul"].as_object_mut().unwrap().extend(consul.as_object().unwrap().clone());
         let config: Config = serde_json::from_value(config).unwrap();
-        let secret = |text: &str| Some(SecretString::from(text));
+        let mut secrets = Secrets::with_variables([("NAME".to_owned(), "s3cret".into())].into());
+        for (item, text) in [
+            (SecretItem::AgentToken, "agent-token"),
+            (SecretItem::Ca, "ca"),
+            (SecretItem::Cert, "cert"),
+            (SecretItem::Key, "key"),
+        ] {
+            secrets.put(item, text.into());
+        }
         Site {
             config: Arc::new(config),
             metadata_uri: None,
-            secrets: Arc::new(Secrets {
-                agent_token: secret("agent-token"),
-                ca: secret("ca"),
-                cert: secret("cert"),
-                key: secret("key"),
-                variables: [("NAME".to_owned(), "s3cret".into())].into(),
-                ..Secrets::default()
-            }),
+            keyring: Keyring::new(secrets),
             reaper: Reaper::start().unwrap(),
             memory: Arc::new(crate::process::Memory::of("", dir)),
             private_dir: dir.join("private"),

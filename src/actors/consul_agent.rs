@@ -3,6 +3,7 @@
 use super::alive::{self, Asked};
 use super::process::{Beat, Runner, jittered};
 use super::{Identity, Site, agent_files, work};
+use crate::config::SecretItem;
 use crate::consul::{self, Client, Version};
 use crate::logging::{self, Said};
 use crate::process::{ChildSpec, Output, run_to_end};
@@ -32,6 +33,8 @@ pub(crate) enum Msg {
     Start,
     /// What `consul version` said.
     Version(Result<Version, Unusable>),
+    /// Another token of its own is in the keyring.
+    ReplaceToken,
     /// Ask it to leave and exit.
     Term,
     /// Kill it.
@@ -130,6 +133,7 @@ impl Actor for ConsulAgent {
                 s.version = Some(version);
                 s.start();
             }
+            Msg::ReplaceToken => s.replace_token(),
             Msg::Term => s.runner.term(),
             Msg::Kill => s.runner.kill(),
         }
@@ -180,6 +184,28 @@ impl State {
         if !limit.is_zero() {
             self.runner.beside(alive::watch(Asked::Agent(local), pid, limit, reports));
         }
+    }
+
+    /// The agent that runs is told; its next life finds it in its configuration.
+    fn replace_token(&mut self) {
+        let Ok(local) = self.consul.with_token(self.recovery_token.clone()) else { return };
+        let (keyring, reports) = (self.site.keyring.clone(), self.reports.clone());
+        self.runner.beside(async move {
+            let (mut beat, mut said) = (Beat::patient(), Said::default());
+            // What is there when the agent answers: it may be another one again.
+            while let Some(token) = keyring.get(SecretItem::AgentToken) {
+                let Err(why) = local.set_agent_token(&token).await else {
+                    return report(&reports, Event::AgentTokenReplaced);
+                };
+                // One that is starting does not answer yet.
+                if !why.is_unreachable()
+                    && let Some(repeats) = said.news(&why.to_string())
+                {
+                    tracing::warn!(%why, repeats, "the agent does not take its token");
+                }
+                beat.rest().await;
+            }
+        });
     }
 
     /// Data that an earlier life left goes before the first start: it is of another task, or holds a gossip key that

@@ -4,6 +4,7 @@ use super::alive::{self, Asked};
 use super::consul_agent::command_env;
 use super::process::{Beat, Runner};
 use super::{Identity, Site};
+use crate::config::SecretItem;
 use crate::consul;
 use crate::envoy::{self, AdminClient, Edit, TokenFile, port_open};
 use crate::logging::{self, Said};
@@ -15,8 +16,8 @@ use crate::supervisor::{Event, Inbound, Role, Source};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::ExposeSecret;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// `consul connect envoy -bootstrap` takes about 0.1 s.
@@ -33,6 +34,8 @@ pub(crate) enum Msg {
     Identify(Arc<Identity>),
     /// Make the bootstrap.
     WriteBootstrap,
+    /// Another token of the service is in the keyring.
+    ReplaceToken,
     /// Start Envoy.
     Start,
     /// A stop was noticed: nobody waits for a bootstrap or for a LIVE Envoy any more.
@@ -59,6 +62,8 @@ pub(crate) struct State {
     reports: Reports,
     identity: Option<Arc<Identity>>,
     runner: Runner,
+    /// How the last bootstrap gives Envoy its token.
+    token_form: Arc<OnceLock<TokenForm>>,
 }
 
 impl Actor for EnvoyActor {
@@ -73,7 +78,7 @@ impl Actor for EnvoyActor {
     ) -> Result<State, ActorProcessingErr> {
         let Arguments { site, reports } = args;
         let runner = Runner::new(Role::Envoy, &site, reports.clone());
-        Ok(State { site, reports, identity: None, runner })
+        Ok(State { site, reports, identity: None, runner, token_form: Arc::default() })
     }
 
     async fn handle(
@@ -86,9 +91,14 @@ impl Actor for EnvoyActor {
             Msg::Identify(identity) => s.identity = Some(identity),
             Msg::WriteBootstrap => {
                 if let Some(identity) = s.identity.clone() {
-                    let work = write_bootstrap(s.site.clone(), identity, s.reports.clone());
+                    let form = s.token_form.clone();
+                    let work = write_bootstrap(s.site.clone(), identity, form, s.reports.clone());
                     s.runner.beside(work);
                 }
+            }
+            Msg::ReplaceToken => {
+                let (site, form) = (s.site.clone(), s.token_form.clone());
+                s.runner.beside(replace_token(site, form, s.reports.clone()));
             }
             Msg::Start => s.start(),
             Msg::Hush => s.runner.quiet(),
@@ -105,6 +115,12 @@ impl Actor for EnvoyActor {
 
 impl State {
     fn start(&mut self) {
+        // Whoever was about to write another token ends with the Envoy before.
+        if self.token_form.get() == Some(&TokenForm::File)
+            && let Err(why) = write_token(&self.site)
+        {
+            tracing::warn!(%why, "envoy starts with the token that it had");
+        }
         let config = &self.site.config;
         let args = envoy::args(&config.envoy, &bootstrap_path(&self.site));
         let spec = ChildSpec {
@@ -131,12 +147,28 @@ fn bootstrap_path(site: &Site) -> PathBuf {
     site.private_dir.join("envoy-bootstrap.json")
 }
 
+/// How Envoy can be given the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TokenForm {
+    /// There is none.
+    None,
+    /// In a file that it watches.
+    File,
+    /// In the bootstrap, where it can never change.
+    Bootstrap,
+}
+
 /// Has the bootstrap made, edits and writes it; tries again until it worked, for the agent may just be restarting.
-async fn write_bootstrap(site: Site, identity: Arc<Identity>, reports: Reports) {
+async fn write_bootstrap(
+    site: Site,
+    identity: Arc<Identity>,
+    form: Arc<OnceLock<TokenForm>>,
+    reports: Reports,
+) {
     let mut beat = Beat::patient();
     let mut said = Said::default();
     loop {
-        match try_bootstrap(&site, &identity).await {
+        match try_bootstrap(&site, &identity, &form).await {
             Ok(()) => {
                 report(&reports, Event::Trouble { source: Source::Bootstrap, why: None });
                 return report(&reports, Event::BootstrapWritten);
@@ -152,24 +184,28 @@ async fn write_bootstrap(site: Site, identity: Arc<Identity>, reports: Reports) 
     }
 }
 
-async fn try_bootstrap(site: &Site, identity: &Identity) -> Result<(), String> {
+async fn try_bootstrap(
+    site: &Site,
+    identity: &Identity,
+    form: &OnceLock<TokenForm>,
+) -> Result<(), String> {
     let config = &site.config;
-    let token = site.secrets.service_token.as_ref();
+    let token = site.keyring.get(SecretItem::ServiceToken);
     let args =
         consul::connect_envoy_args(&identity.ids, &config.consul, &config.service, &config.envoy);
     let spec = ChildSpec {
         name: "consul connect envoy".to_owned(),
         program: config.consul.binary.clone(),
         args: args.into_iter().map(Into::into).collect(),
-        env: command_env(token),
+        env: command_env(token.as_ref()),
         output: Output::Capture { max: 1024 * 1024 },
         oom_score_adj: None,
     };
-    let token_path = site.private_dir.join("consul-token.json");
-    let (out, token_file) = tokio::join!(
+    let (out, found) = tokio::join!(
         run_to_end(&site.reaper, spec, BOOTSTRAP_LIMIT),
-        token_form(site, token.is_some(), &token_path)
+        token_form(site, token.is_some())
     );
+    let form = *form.get_or_init(|| found);
     let out = out.map_err(|e| e.to_string())?;
     if !out.exit.success() {
         let stderr = String::from_utf8_lossy(&out.stderr);
@@ -178,23 +214,61 @@ async fn try_bootstrap(site: &Site, identity: &Identity) -> Result<(), String> {
     }
     let printed = serde_json::from_slice(&out.stdout)
         .map_err(|e| format!("consul connect envoy printed no JSON: {e}"))?;
-    if let (TokenFile::Watched(path), Some(token)) = (token_file, token) {
-        let content = envoy::sds_token_file(token.expose_secret()).to_string();
-        write_private(path, content.as_bytes())
-            .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    let file = token_path(site);
+    let token = match form {
+        TokenForm::None => TokenFile::None,
+        TokenForm::File => TokenFile::Watched(&file),
+        TokenForm::Bootstrap => TokenFile::Inline,
+    };
+    if form == TokenForm::File {
+        write_token(site)?;
     }
-    let edit = Edit { token: token_file, admin_port: config.envoy.admin_port };
+    let edit = Edit { token, admin_port: config.envoy.admin_port };
     let edited = envoy::edit(printed, &edit).map_err(|e| e.to_string())?;
     let path = bootstrap_path(site);
     write_private(&path, edited.to_string().as_bytes())
         .map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// How this Envoy can be given the token: an old one cannot read it from a file. One that does not say its version (a
-/// wrapper script, perhaps) counts as current.
-async fn token_form<'a>(site: &Site, has_token: bool, file: &'a Path) -> TokenFile<'a> {
+fn token_path(site: &Site) -> PathBuf {
+    site.private_dir.join("consul-token.json")
+}
+
+/// Writes the token that there is now: it may be another one than the bootstrap was made with.
+fn write_token(site: &Site) -> Result<(), String> {
+    let Some(token) = site.keyring.get(SecretItem::ServiceToken) else { return Ok(()) };
+    let content = envoy::sds_token_file(token.expose_secret()).to_string();
+    let path = token_path(site);
+    write_private(&path, content.as_bytes())
+        .map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// Puts another token where Envoy reads it. Its streams go on with the old one while that lives; whichever is begun
+/// afterwards has the new one.
+async fn replace_token(site: Site, form: Arc<OnceLock<TokenForm>>, reports: Reports) {
+    if form.get() == Some(&TokenForm::Bootstrap) {
+        tracing::warn!(
+            "this Envoy keeps the token that it was started with (1.34 and later read it from a file): it gets no \
+             changes any more once the old one is deleted; replace the task before that"
+        );
+        return;
+    }
+    let (mut beat, mut said) = (Beat::patient(), Said::default());
+    while let Err(why) = write_token(&site) {
+        if let Some(repeats) = said.news(&why) {
+            tracing::warn!(%why, repeats, "envoy: the new token does not reach it, trying again");
+        }
+        report(&reports, Event::Trouble { source: Source::Bootstrap, why: Some(why) });
+        beat.rest().await;
+    }
+    report(&reports, Event::Trouble { source: Source::Bootstrap, why: None });
+}
+
+/// An old Envoy cannot read the token from a file. One that does not say its version (a wrapper script, perhaps) counts as
+/// current.
+async fn token_form(site: &Site, has_token: bool) -> TokenForm {
     if !has_token {
-        return TokenFile::None;
+        return TokenForm::None;
     }
     let config = &site.config;
     let spec = ChildSpec {
@@ -210,7 +284,10 @@ async fn token_form<'a>(site: &Site, has_token: bool, file: &'a Path) -> TokenFi
         // What cannot be run is told when it is to be started.
         Err(_) => None,
     };
-    version.map_or(TokenFile::Watched(file), |version| TokenFile::for_version(version, file))
+    match version {
+        Some(version) if !envoy::reads_token_from_file(version) => TokenForm::Bootstrap,
+        _ => TokenForm::File,
+    }
 }
 
 fn envoy_env() -> Vec<(OsString, OsString)> {

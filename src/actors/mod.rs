@@ -8,6 +8,7 @@
 //! | `registration` | registers, repairs, offers, withdraws, deregisters; asks the servers what peers see |
 //! | `envoy` | makes the bootstrap, runs Envoy, drains it |
 //! | `health_sync` | writes ECS health into TTL checks |
+//! | `tokens` | reads secrets that come later or change |
 //!
 //! [`Crew`] is all of them together: it turns the supervisor's effects into messages.
 
@@ -18,23 +19,27 @@ mod definition;
 mod desk;
 mod envoy;
 pub mod health_sync;
+mod keyring;
 mod peers;
 mod process;
 mod registration;
 mod surplus;
 mod task_watch;
+mod tokens;
 mod watchdog;
 mod work;
+
+pub(crate) use keyring::{Keyring, Secrets};
+pub(crate) use tokens::awaited;
 
 use crate::config::Config;
 use crate::consul::{Client, ServiceIds, Version};
 use crate::ecs::{AwsAccess, TaskIdentity};
 use crate::process::{Memory, Reaper};
 use crate::supervisor::actor::{MakeHands, Msg as SupervisorMsg, Reports};
-use crate::supervisor::{Effect, Hands, Role, TaskSeen, health};
+use crate::supervisor::{Effect, Hands, Need, Role, TaskSeen, health};
 use ractor::{Actor, ActorId, ActorRef, Message, SpawnErr};
-use secrecy::SecretString;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
@@ -46,7 +51,7 @@ pub(crate) struct Site {
     /// The value of `ECS_CONTAINER_METADATA_URI_V4`.
     pub(crate) metadata_uri: Option<String>,
     pub(crate) aws: AwsAccess,
-    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) keyring: Keyring,
     pub(crate) reaper: Reaper,
     pub(crate) memory: Arc<Memory>,
     /// Ours alone, mode 0700: agent config, bootstrap, token file.
@@ -54,20 +59,6 @@ pub(crate) struct Site {
     pub(crate) epoch: Instant,
     /// What `consul version` says, before the agent is started.
     pub(crate) consul_version: Arc<OnceLock<Version>>,
-}
-
-/// The secrets, resolved.
-#[derive(Default)]
-pub(crate) struct Secrets {
-    pub(crate) agent_token: Option<SecretString>,
-    pub(crate) service_token: Option<SecretString>,
-    pub(crate) gossip_key: Option<SecretString>,
-    /// PEM, as are the next two.
-    pub(crate) ca: Option<SecretString>,
-    pub(crate) cert: Option<SecretString>,
-    pub(crate) key: Option<SecretString>,
-    /// The variables that `consul.extraConfig` names, with their values.
-    pub(crate) variables: BTreeMap<String, SecretString>,
 }
 
 /// Who this task is.
@@ -87,6 +78,7 @@ pub(crate) struct Crew {
     registration: ActorRef<registration::Msg>,
     envoy: ActorRef<envoy::Msg>,
     health_sync: ActorRef<health_sync::Msg>,
+    tokens: ActorRef<tokens::Msg>,
 }
 
 /// Spawns the actors, linked to the supervisor.
@@ -137,6 +129,12 @@ impl Crew {
             Actor::spawn_linked(None, definition::Definition, definition, up.clone()).await?;
         let (health_sync, _) =
             Actor::spawn_linked(None, health_sync::HealthSync, sync, up.clone()).await?;
+        let args = tokens::Arguments {
+            site: site.clone(),
+            consul: consul.clone(),
+            reports: reports.clone(),
+        };
+        let (tokens, _) = Actor::spawn_linked(None, tokens::Tokens, args, up.clone()).await?;
         let agent = consul_agent::Arguments {
             site: site.clone(),
             consul: consul.clone(),
@@ -159,6 +157,7 @@ impl Crew {
         roles.insert(task_watch.get_id(), "task_watch");
         roles.insert(definition.get_id(), "definition");
         roles.insert(health_sync.get_id(), "health_sync");
+        roles.insert(tokens.get_id(), tokens::NAME);
         roles.insert(consul_agent.get_id(), Role::Agent.actor());
         roles.insert(registration.get_id(), "registration");
         roles.insert(envoy.get_id(), Role::Envoy.actor());
@@ -171,6 +170,7 @@ impl Crew {
             registration,
             envoy,
             health_sync,
+            tokens,
         };
         Ok((crew, roles))
     }
@@ -185,6 +185,7 @@ impl Crew {
         tell(&self.registration, registration::Msg::Identify(identity.clone()));
         tell(&self.envoy, envoy::Msg::Identify(identity.clone()));
         tell(&self.health_sync, health_sync::Msg::Identify(ids));
+        tell(&self.tokens, tokens::Msg::Identify(identity.clone()));
         self.identity = Some(identity);
     }
 }
@@ -217,6 +218,11 @@ impl Hands for Crew {
             Effect::Cover => tell(&self.registration, registration::Msg::Cover),
             Effect::Uncover => tell(&self.registration, registration::Msg::Uncover),
             Effect::WatchOffer => tell(&self.registration, registration::Msg::WatchOffer),
+            Effect::ReadSecretsNow => tell(&self.tokens, tokens::Msg::ReadNow),
+            Effect::ReplaceToken(Need::AgentToken) => {
+                tell(&self.consul_agent, consul_agent::Msg::ReplaceToken);
+            }
+            Effect::ReplaceToken(_) => tell(&self.envoy, envoy::Msg::ReplaceToken),
             Effect::WriteBootstrap => tell(&self.envoy, envoy::Msg::WriteBootstrap),
             Effect::StartSync => tell(&self.health_sync, health_sync::Msg::Start),
             Effect::Sync(seen) => tell(&self.health_sync, health_sync::Msg::Seen(seen)),

@@ -1,5 +1,5 @@
-//! The secrets that the configuration refers to, and the variables that the agent's further configuration names: all of
-//! them are read before anything starts.
+//! The secrets that the configuration refers to, and the variables that the agent's further configuration names: what is
+//! on this machine is read before anything starts.
 
 use crate::actors::Secrets;
 use crate::config::{Config, Env, Pem, PemError, Secret, SecretError};
@@ -54,28 +54,30 @@ pub(crate) fn check_pem(
     checked.map_err(|source| SecretsError::Pem { path, source })
 }
 
-/// Reads them.
+/// Reads what can be read at once. What is in Secrets Manager is asked for later, and so is a token whose file is not
+/// there yet.
 ///
 /// # Errors
-/// The first that cannot be had.
+/// The first that cannot be had, and will not come by waiting.
 pub(super) fn resolve(config: &Config, env: &dyn Env) -> Result<Secrets, SecretsError> {
-    let get = |path, secret: Option<&Secret>| get(path, secret, env);
-    let get_pem = |path, pem: Pem, secret: Option<&Secret>| {
-        let text = get(path, secret)?;
-        check_pem(path, pem, text.as_ref())?;
-        Ok::<_, SecretsError>(text)
-    };
     let consul = &config.consul;
-    let tls = consul.tls.as_ref();
-    Ok(Secrets {
-        agent_token: get("consul.agentToken", consul.agent_token.as_ref())?,
-        service_token: get("consul.serviceToken", consul.service_token.as_ref())?,
-        gossip_key: get("consul.gossipKey", consul.gossip_key.as_ref())?,
-        ca: get_pem("consul.tls.ca", Pem::Certificate, tls.map(|tls| &tls.ca))?,
-        cert: get_pem("consul.tls.cert", Pem::Certificate, tls.and_then(|tls| tls.cert.as_ref()))?,
-        key: get_pem("consul.tls.key", Pem::PrivateKey, tls.and_then(|tls| tls.key.as_ref()))?,
-        variables: variables(consul.extra_config.as_deref(), env)?,
-    })
+    let mut secrets = Secrets::with_variables(variables(consul.extra_config.as_deref(), env)?);
+    for (item, secret) in consul.secrets() {
+        match get(item.path(), Some(secret), env) {
+            Ok(Some(text)) => {
+                if let Some(pem) = item.pem() {
+                    check_pem(item.path(), pem, Some(&text))?;
+                }
+                secrets.put(item, text);
+            }
+            Ok(None) => {}
+            Err(_) if matches!(secret, Secret::SecretsManager(_)) => {}
+            // Whoever writes it may start after us.
+            Err(_) if item.is_token() && matches!(secret, Secret::File(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(secrets)
 }
 
 /// The values of the variables that `consul.extraConfig` names. Any variable may be named, also one that holds a
@@ -100,6 +102,7 @@ fn variables(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SecretItem;
     use serde_json::{Value, json};
 
     const CERT: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----";
@@ -123,7 +126,7 @@ mod tests {
         let by_text =
             resolved(json!({ "tls": { "ca": { "env": "CA" } } }), &[("CA", &bundle)]).unwrap();
         for secrets in [by_file, by_text] {
-            assert_eq!(secrets.ca.unwrap().expose_secret(), bundle);
+            assert_eq!(secrets.get(SecretItem::Ca).unwrap().expose_secret(), bundle);
         }
     }
 
@@ -141,6 +144,23 @@ mod tests {
         assert!(refused(CERT, "x", "x").starts_with("consul.tls.cert: holds no PEM"));
         let key = refused(CERT, CERT, "s3cret");
         assert!(key.starts_with("consul.tls.key: holds no PEM") && !key.contains("s3cret"));
+    }
+
+    #[test]
+    fn a_token_may_come_later_by_a_file_or_from_elsewhere_and_nothing_else_may() {
+        let there =
+            |consul: Value, item| resolved(consul, &[]).map(|secrets| secrets.get(item).is_some());
+        let (file, stored) =
+            (json!({ "file": "/none" }), json!({ "secretsManager": { "secretId": "x" } }));
+        for source in [&file, &stored] {
+            let token = json!({ "serviceToken": source });
+            assert_eq!(there(token, SecretItem::ServiceToken), Ok(false), "{source}");
+        }
+        assert_eq!(there(json!({ "gossipKey": stored }), SecretItem::GossipKey), Ok(false));
+        let error = there(json!({ "gossipKey": file }), SecretItem::GossipKey).unwrap_err();
+        assert!(error.starts_with("consul.gossipKey: file /none"), "{error}");
+        let unset = json!({ "agentToken": { "env": "NONE" } });
+        assert!(there(unset, SecretItem::AgentToken).unwrap_err().contains("NONE is not set"));
     }
 
     #[test]

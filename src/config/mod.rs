@@ -39,6 +39,7 @@ pub use load::{Given, Loaded, Sources, VARIABLE, load};
 pub use model::*;
 pub use pem::{Pem, PemError};
 pub use secret::SecretError;
+pub(crate) use secret::{SecretItem, trimmed};
 pub(crate) use show::show;
 pub use show::{cli_check, controller_schema_text, schema_text};
 pub(crate) use suggest::nearest;

@@ -1,7 +1,8 @@
 //! A secret's reference to the secret itself.
 
 use super::env::Env;
-use super::model::{Consul, Secret};
+use super::model::{Consul, Secret, StoredSecret};
+use super::pem::Pem;
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub enum SecretError {
     /// The file holds nothing but white space.
     #[error("file {0} is empty")]
     FileEmpty(PathBuf),
+    /// It is not on this machine: whoever needs it has to ask for it.
+    #[error("{0} has to be asked of Secrets Manager")]
+    Elsewhere(StoredSecret),
 }
 
 impl Secret {
@@ -50,28 +54,80 @@ impl Secret {
                     .map_err(|error| SecretError::Unreadable { path: path.clone(), error })?;
                 trimmed(raw).ok_or_else(|| SecretError::FileEmpty(path.clone()))
             }
+            Self::SecretsManager(stored) => Err(SecretError::Elsewhere(stored.clone())),
         }
     }
 }
 
+/// One of the secrets that a task may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum SecretItem {
+    AgentToken,
+    ServiceToken,
+    GossipKey,
+    /// PEM, as are the next two.
+    Ca,
+    Cert,
+    Key,
+}
+
+impl SecretItem {
+    /// Where its reference stands in the configuration.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::AgentToken => "consul.agentToken",
+            Self::ServiceToken => "consul.serviceToken",
+            Self::GossipKey => "consul.gossipKey",
+            Self::Ca => "consul.tls.ca",
+            Self::Cert => "consul.tls.cert",
+            Self::Key => "consul.tls.key",
+        }
+    }
+
+    /// What its text has to be, where that can be told.
+    pub(crate) fn pem(self) -> Option<Pem> {
+        match self {
+            Self::AgentToken | Self::ServiceToken | Self::GossipKey => None,
+            Self::Ca | Self::Cert => Some(Pem::Certificate),
+            Self::Key => Some(Pem::PrivateKey),
+        }
+    }
+
+    /// Others than tokens are read once, before the agent starts: it keeps them for its life.
+    pub(crate) fn is_token(self) -> bool {
+        matches!(self, Self::AgentToken | Self::ServiceToken)
+    }
+}
+
 impl Consul {
+    /// All references to secrets.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = (SecretItem, &Secret)> {
+        let tls = self.tls.as_ref();
+        [
+            (SecretItem::GossipKey, self.gossip_key.as_ref()),
+            (SecretItem::AgentToken, self.agent_token.as_ref()),
+            (SecretItem::ServiceToken, self.service_token.as_ref()),
+            (SecretItem::Ca, tls.map(|tls| &tls.ca)),
+            (SecretItem::Cert, tls.and_then(|tls| tls.cert.as_ref())),
+            (SecretItem::Key, tls.and_then(|tls| tls.key.as_ref())),
+        ]
+        .into_iter()
+        .filter_map(|(item, secret)| Some((item, secret?)))
+    }
+
     /// Names of the environment variables that secrets come from: no child of ours has a use for them.
     pub fn secret_variables(&self) -> Vec<&str> {
-        let own = [&self.gossip_key, &self.agent_token, &self.service_token];
-        let tls =
-            self.tls.iter().flat_map(|tls| [Some(&tls.ca), tls.cert.as_ref(), tls.key.as_ref()]);
-        own.into_iter()
-            .map(Option::as_ref)
-            .chain(tls)
-            .filter_map(|secret| match secret? {
+        self.secrets()
+            .filter_map(|(_, secret)| match secret {
                 Secret::Env(name) => Some(name.as_str()),
-                Secret::File(_) => None,
+                Secret::File(_) | Secret::SecretsManager(_) => None,
             })
             .collect()
     }
 }
 
-fn trimmed(raw: String) -> Option<SecretString> {
+/// A secret without the white space around it; `None` if nothing is left.
+pub(crate) fn trimmed(raw: String) -> Option<SecretString> {
     let raw = Zeroizing::new(raw);
     let text = raw.trim();
     (!text.is_empty()).then(|| SecretString::from(text))

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// A call that asks only the agent itself answers in milliseconds; one that asks the servers can hang with them.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,6 +31,8 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Arc<RwLock<Option<HeaderValue>>>,
+    /// A call was refused because of the token.
+    refused: Arc<Notify>,
     tenancy: Arc<[(&'static str, String)]>,
     pub(super) timeout: Duration,
 }
@@ -89,6 +92,7 @@ impl Client {
             http,
             base,
             token: Arc::new(RwLock::new(header(token)?)),
+            refused: Arc::default(),
             tenancy: Arc::new([]),
             timeout: TIMEOUT,
         })
@@ -117,7 +121,8 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with_token(&self, token: Option<SecretString>) -> Result<Self> {
-        Ok(Self { token: Arc::new(RwLock::new(header(token)?)), ..self.clone() })
+        let token = Arc::new(RwLock::new(header(token)?));
+        Ok(Self { token, refused: Arc::default(), ..self.clone() })
     }
 
     /// Replaces the token of this client and of its clones.
@@ -129,6 +134,12 @@ impl Client {
         // A poisoned lock only means that a thread died while it replaced one value.
         *self.token.write().unwrap_or_else(std::sync::PoisonError::into_inner) = token;
         Ok(())
+    }
+
+    /// Waits until a call of this client or of a clone is refused because of its token: a right is missing, the token is
+    /// gone, or the agent has not joined yet. What happened since the last wait counts, once.
+    pub async fn refused(&self) {
+        self.refused.notified().await;
     }
 
     /// Consul Enterprise: services and checks are meant in this namespace and partition.
@@ -179,6 +190,16 @@ impl Client {
     /// All of [`Error`]; 403 unless the token has agent read.
     pub async fn agent_self(&self) -> Result<AgentSelf> {
         self.get("agent/self", None).await
+    }
+
+    /// `agent/token/agent`: gives the agent another token of its own, until it ends; its configuration stays as it is.
+    ///
+    /// # Errors
+    /// All of [`Error`]; 403 unless the token has agent write.
+    pub async fn set_agent_token(&self, token: &SecretString) -> Result<()> {
+        const CALL: &str = "agent/token";
+        let body = serde_json::json!({ "Token": token.expose_secret() });
+        self.done(CALL, self.request(Method::PUT, CALL, Some("agent")).json(&body)).await
     }
 
     /// `agent/service/register`: adds or replaces a service with its checks. With `replace_existing_checks`, checks
@@ -364,7 +385,11 @@ impl Client {
         request: RequestBuilder,
         timeout: Duration,
     ) -> Result<Reply> {
-        wire::exchange(request, timeout, BODY_LIMIT).await.map_err(|failure| match failure {
+        let reply = wire::exchange(request, timeout, BODY_LIMIT).await;
+        if reply.as_ref().is_ok_and(|reply| matches!(reply.status, 401 | 403)) {
+            self.refused.notify_one();
+        }
+        reply.map_err(|failure| match failure {
             Failure::Unreachable(why) => Error::Unreachable { call, why },
             Failure::Timeout => Error::Timeout { call, after: timeout },
             Failure::TooLarge => Error::TooLarge { call, limit: BODY_LIMIT },

@@ -90,6 +90,17 @@ pub struct AwsAccess {
 }
 
 impl AwsAccess {
+    /// For whoever knows the region already.
+    #[cfg(feature = "aws")]
+    pub(crate) fn in_region(region: &str) -> Self {
+        Self { region: Some(region.to_owned()), ..Self::default() }
+    }
+
+    /// The region that the environment names.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
     /// Looks it up.
     pub fn from_env(env: &dyn Env) -> Self {
         let text = |name: &&str| env.var(name)?.into_string().ok().filter(|text| !text.is_empty());

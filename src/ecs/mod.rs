@@ -15,7 +15,6 @@ mod metadata;
 
 pub use apps::{app_containers, injected, reporting_containers, synced_by_definition};
 pub use client::{METADATA_URI_ENV, MetadataClient, MetadataError};
-#[cfg(feature = "aws")]
 pub(crate) use definition::region_of;
 pub use definition::{
     AwsAccess, DefinedContainer, DefinitionError, DefinitionReader, TaskDefinition,

@@ -43,11 +43,9 @@ pub enum TokenFile<'a> {
 /// (<https://www.envoyproxy.io/docs/envoy/latest/version_history/v1.34/v1.34.0>).
 const FILTER_SINCE: (u32, u32, u32) = (1, 34, 0);
 
-impl<'a> TokenFile<'a> {
-    /// The best for an Envoy of this version (of [`crate::envoy::parse_version`]) and a token in `file`.
-    pub fn for_version(version: (u32, u32, u32), file: &'a Path) -> Self {
-        if version >= FILTER_SINCE { TokenFile::Watched(file) } else { TokenFile::Inline }
-    }
+/// Whether an Envoy of this version (of [`crate::envoy::parse_version`]) can read the token from a file.
+pub fn reads_token_from_file(version: (u32, u32, u32)) -> bool {
+    version >= FILTER_SINCE
 }
 
 /// Why a bootstrap cannot be edited: it is not of the form that Consul 1.10 and later print.

@@ -13,5 +13,5 @@ mod cli;
 pub use admin::{
     AdminClient, AdminError, Listener, ServerInfo, State, port_open, read_listeners, read_stats,
 };
-pub use bootstrap::{BootstrapError, Edit, TokenFile, edit, sds_token_file};
+pub use bootstrap::{BootstrapError, Edit, TokenFile, edit, reads_token_from_file, sds_token_file};
 pub use cli::{args, parse_version};

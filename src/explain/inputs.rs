@@ -114,12 +114,13 @@ fn secrets(config: &Config, env: &dyn Env) -> Vec<SecretSeen> {
     given
         .map(|(path, purpose, secret)| SecretSeen {
             path,
-            from: match secret {
-                Secret::Env(name) => format!("env {name}"),
-                Secret::File(file) => format!("file {}", file.display()),
-            },
+            from: secret.to_string(),
             purpose,
-            unreadable: secret.resolve(env).err().map(|e| e.to_string()),
+            // What is asked of AWS is not asked by a command that only explains.
+            unreadable: match secret {
+                Secret::SecretsManager(_) => None,
+                secret => secret.resolve(env).err().map(|e| e.to_string()),
+            },
         })
         .collect()
 }

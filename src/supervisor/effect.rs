@@ -1,7 +1,7 @@
 //! What the machine wants done. The executor turns each into a message to an actor, a timer or a record.
 
 use super::child::Role;
-use super::event::{TaskSeen, TimerId};
+use super::event::{Need, TaskSeen, TimerId};
 use crate::timeline;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,10 @@ pub enum Effect {
     ReadTaskNow,
     /// Who we are, once it is known: always before anything that needs it.
     Identify(Arc<TaskSeen>),
+    /// Read all secrets that can change, now.
+    ReadSecretsNow,
+    /// Give the child that lives by it the token that there is now: the agent its own, Envoy the service's.
+    ReplaceToken(Need),
     /// Read the definition of the task that was seen.
     ReadDefinition(Arc<TaskSeen>),
     /// Start a child process.

@@ -24,6 +24,12 @@ pub enum Event {
         /// It will not be tried again.
         last: bool,
     },
+    /// A secret came, or another one in its place.
+    SecretRead(Need),
+    /// The agent has the token that we have for it.
+    AgentTokenReplaced,
+    /// SIGHUP.
+    Hangup,
     /// A child process runs.
     ChildStarted {
         /// Which.
@@ -122,11 +128,23 @@ pub struct TaskSeen {
     pub asked_at: Duration,
 }
 
+/// What a secret is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Need {
+    /// The agent cannot start without: gossip key, certificates.
+    AgentStart,
+    /// The agent's own token: without it, it joins and answers, and cannot write its node.
+    AgentToken,
+    /// The token of the service.
+    ServiceToken,
+}
+
 /// Who has [`Event::Trouble`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Source {
     TaskMetadata,
+    Secrets,
     ConsulAgent,
     ConsulServers,
     Registration,
@@ -141,6 +159,7 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Self::TaskMetadata => "task metadata",
+            Self::Secrets => "secrets",
             Self::ConsulAgent => "consul agent",
             Self::ConsulServers => "consul servers",
             Self::Registration => "registration",

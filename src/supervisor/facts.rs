@@ -1,7 +1,7 @@
 //! What is known. Events only ever change this; phases are decided from it.
 
 use super::checks::Definition;
-use super::event::{PeersView, Source, TaskSeen};
+use super::event::{Need, PeersView, Source, TaskSeen};
 use crate::ecs::TaskDefinition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -108,6 +108,7 @@ pub enum App {
 #[allow(missing_docs)]
 pub enum Latch {
     TaskMetadata,
+    Secrets,
     Agent,
     Registration,
     Bootstrap,
@@ -121,6 +122,7 @@ impl Latch {
     pub fn name(self) -> &'static str {
         match self {
             Self::TaskMetadata => "task metadata",
+            Self::Secrets => "secrets",
             Self::Agent => "consul agent",
             Self::Registration => "registration",
             Self::Bootstrap => "envoy bootstrap",
@@ -142,6 +144,10 @@ impl fmt::Display for Latch {
 pub struct Facts {
     // Startup.
     pub(crate) seen: Option<Arc<TaskSeen>>,
+    /// Secrets that are not there yet.
+    pub(crate) awaited: BTreeSet<Need>,
+    /// Tokens that took another's place, and are not yet where they have to be.
+    pub(crate) replacing: BTreeSet<Need>,
     pub(crate) agent_answers: bool,
     /// When it first did in this life.
     pub(crate) agent_answered_at: Duration,
@@ -245,6 +251,7 @@ impl Facts {
     pub(crate) fn held_latches(&self) -> impl Iterator<Item = Latch> {
         [
             (self.seen.is_some(), Latch::TaskMetadata),
+            (self.awaited.is_empty(), Latch::Secrets),
             (self.agent_answers, Latch::Agent),
             (self.registered, Latch::Registration),
             (self.bootstrap_written, Latch::Bootstrap),

@@ -7,7 +7,7 @@
 use super::child::{Act, Child, Role, Verdict};
 use super::effect::Effect;
 use super::ending::Ending;
-use super::event::{Event, Source, TimerId};
+use super::event::{Event, Need, Source, TimerId};
 use super::facts::{App, Facts, Stop, StopCause};
 use super::phase::Phase;
 use super::plan::{AGENT_BACKOFF_MAX, AGENT_SETTLES, Plan, TERM_AGAIN};
@@ -33,7 +33,7 @@ impl Machine {
     pub fn new(plan: &Plan) -> Self {
         Self {
             phase: Phase::Reading,
-            facts: Facts::default(),
+            facts: Facts { awaited: plan.awaits.clone(), ..Facts::default() },
             agent: Child::new(Role::Agent, plan.seed),
             envoy: Child::new(Role::Envoy, plan.seed.rotate_left(17)),
             generations: BTreeMap::new(),
@@ -135,6 +135,13 @@ impl Machine {
                 let why = "another process had its public listener's port, and has let go of it";
                 self.on_useless(Role::Envoy, pid, why, out);
             }
+            Event::SecretRead(need) => self.on_secret(plan, need, out),
+            Event::AgentTokenReplaced => {
+                if self.facts.replacing.remove(&Need::AgentToken) {
+                    self.record(out, timeline::Event::TokenReplaced, Some("agent".to_owned()));
+                }
+            }
+            Event::Hangup => out.push(Effect::ReadSecretsNow),
             Event::Trouble { source, why } => self.facts.note_trouble(source, why, at),
             Event::ActorDown { actor, why } => {
                 self.facts.gave_up = true;

@@ -1,6 +1,8 @@
 //! What the configuration says that the machine must know; fixed for the supervisor's whole life.
 
+use super::event::Need;
 use crate::config::{self, Config, Containers, LeaveOrder, OnBudgetSpent};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What ends an inbound connection politely.
@@ -96,6 +98,8 @@ pub struct Plan {
     pub on_budget_spent: OnBudgetSpent,
     /// See [`config::Lifecycle::strict_exit`].
     pub strict_exit: bool,
+    /// Secrets that are not there when we start.
+    pub awaits: BTreeSet<Need>,
     /// Seed of the restart jitter: differs per process, so that tasks do not restart in step.
     pub seed: u64,
 }
@@ -145,6 +149,7 @@ impl Plan {
             restart: config.restart.clone(),
             on_budget_spent: config.envoy.on_budget_spent,
             strict_exit: l.strict_exit,
+            awaits: BTreeSet::new(),
             seed,
         }
     }

@@ -3,7 +3,7 @@
 use super::checks::Definition;
 use super::child::Role;
 use super::effect::Effect;
-use super::event::{Event, Source, TaskSeen, TimerId};
+use super::event::{Event, Need, Source, TaskSeen, TimerId};
 use super::facts::StopCause;
 use super::fsm::Machine;
 use super::phase::Phase;
@@ -24,7 +24,11 @@ impl Machine {
         let f = &self.facts;
         let next = match self.phase {
             Phase::Reading if f.seen.is_some() => Phase::Enrolling,
-            Phase::Enrolling if f.agent_answers && f.definition_is_settled(plan) => {
+            Phase::Enrolling
+                if f.agent_answers
+                    && !f.awaited.contains(&Need::ServiceToken)
+                    && f.definition_is_settled(plan) =>
+            {
                 Phase::Registering
             }
             Phase::Registering if f.registered => Phase::Bootstrapping,
@@ -40,8 +44,7 @@ impl Machine {
             Phase::Enrolling => {
                 let seen = self.facts.seen.clone();
                 out.extend(seen.clone().map(Effect::Identify));
-                let act = self.agent.start();
-                self.act(Role::Agent, act, out);
+                self.start_agent(out);
                 if plan.asks_definition() {
                     // Beside the agent's start, which takes longer.
                     self.facts.definition = Definition::Asked;
@@ -153,6 +156,48 @@ impl Machine {
         }
     }
 
+    /// Beside the wait for tokens: it joins without.
+    fn start_agent(&mut self, out: &mut Vec<Effect>) {
+        if !self.facts.awaited.contains(&Need::AgentStart) {
+            let act = self.agent.start();
+            self.act(Role::Agent, act, out);
+        }
+    }
+
+    /// The first one releases what waits for it; another one goes to all who were given the old one.
+    pub(crate) fn on_secret(&mut self, plan: &Plan, need: Need, out: &mut Vec<Effect>) {
+        let first = self.facts.awaited.remove(&need);
+        match need {
+            Need::AgentStart if first && self.facts.stop.is_none() => {
+                if self.phase == Phase::Enrolling {
+                    self.start_agent(out);
+                }
+            }
+            Need::AgentStart => {}
+            Need::AgentToken => {
+                if !first {
+                    self.facts.replacing.insert(need);
+                }
+                // One that is not started yet finds it in its configuration.
+                if self.agent.may_exist() {
+                    out.push(Effect::ReplaceToken(need));
+                }
+            }
+            // A stop writes with the new one by itself, and registers nothing any more.
+            Need::ServiceToken if first || self.facts.stop.is_some() => {}
+            Need::ServiceToken => {
+                self.facts.replacing.insert(need);
+                if self.facts.bootstrap_written {
+                    out.push(Effect::ReplaceToken(need));
+                }
+                // What was registered with the old one is lost with it.
+                if self.phase >= Phase::Registering && self.agent.is_up() {
+                    self.register(plan, out);
+                }
+            }
+        }
+    }
+
     /// Health updates may be written.
     fn syncing(&self) -> bool {
         self.facts.stop.is_none() && (Phase::Proxying..=Phase::Serving).contains(&self.phase)
@@ -179,6 +224,9 @@ impl Machine {
         } else if anew {
             let why = self.facts.repairing.take();
             self.record(out, timeline::Event::RegistrationRepaired, why);
+        }
+        if self.facts.replacing.remove(&Need::ServiceToken) {
+            self.record(out, timeline::Event::TokenReplaced, Some("service".to_owned()));
         }
         // A check that is new is critical, whatever its container is.
         if self.syncing()

@@ -81,6 +81,7 @@ impl Facts {
 fn source_of(latch: Latch) -> Option<Source> {
     Some(match latch {
         Latch::TaskMetadata => Source::TaskMetadata,
+        Latch::Secrets => Source::Secrets,
         Latch::Agent | Latch::Servers => Source::ConsulAgent,
         Latch::Registration => Source::Registration,
         Latch::Bootstrap => Source::Bootstrap,

@@ -61,6 +61,7 @@ pub enum Event {
     ChildExited,
     ChildRestarted,
     RegistrationRepaired,
+    TokenReplaced,
     StopNoticed,
     SyncStopped,
     AgentLeaveBegun,
@@ -83,7 +84,7 @@ impl Event {
         match self {
             Started | AgentReady | Registered | BootstrapWritten | EnvoyStarted
             | HealthSyncStarted | Ready | Offered | AppStarted => Stretch::Startup,
-            ChildExited | ChildRestarted | RegistrationRepaired => Stretch::Running,
+            ChildExited | ChildRestarted | RegistrationRepaired | TokenReplaced => Stretch::Running,
             StopNoticed | SyncStopped | AgentLeaveBegun | ChecksCritical | PeersUpdated
             | InboundDrained | AppsReleased | AppsStopped | EnvoyExited | AgentLeft | AllExited
             | Deadline | Killed => Stretch::Shutdown,
@@ -97,7 +98,7 @@ impl Event {
             Started | AgentReady | Registered | BootstrapWritten => Phase::T0,
             EnvoyStarted | HealthSyncStarted => Phase::T1,
             Ready | Offered | AppStarted => Phase::T2,
-            ChildExited | ChildRestarted | RegistrationRepaired => Phase::T2,
+            ChildExited | ChildRestarted | RegistrationRepaired | TokenReplaced => Phase::T2,
             StopNoticed | SyncStopped | AgentLeaveBegun => Phase::T0,
             ChecksCritical | PeersUpdated | InboundDrained | AppsReleased | AppsStopped
             | EnvoyExited => Phase::T1,
@@ -123,6 +124,7 @@ impl Event {
             ChildExited => "child-exited",
             ChildRestarted => "child-restarted",
             RegistrationRepaired => "registration-repaired",
+            TokenReplaced => "token-replaced",
             StopNoticed => "stop-noticed",
             SyncStopped => "sync-stopped",
             AgentLeaveBegun => "agent-leave-begun",

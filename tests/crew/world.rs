@@ -312,6 +312,8 @@ fn words(effect: &Effect) -> Option<String> {
             let covered = if *covered { " covered" } else { "" };
             format!("> register{held}{covered} [{}]", containers.join(" "))
         }
+        Effect::ReadSecretsNow => "> read secrets".to_owned(),
+        Effect::ReplaceToken(need) => format!("> replace {need:?}"),
         Effect::Warn(_) => "> warn".to_owned(),
         Effect::ProbeApp => "> probe app".to_owned(),
         Effect::PassProxyCheck => "> pass proxy check".to_owned(),

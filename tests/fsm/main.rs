@@ -24,5 +24,6 @@ mod running;
 mod startup;
 mod status;
 mod stop;
+mod tokens;
 
 use shared::{crew, script, task, world};

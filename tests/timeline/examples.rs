@@ -9,6 +9,7 @@ use taskmesh::timeline::Event;
 use testbed::cluster::{Backend, Cluster, ClusterPlan, TaskPlan, merge};
 use testbed::definitions::wrapped;
 use testbed::mesh::Token;
+use testbed::moto::Moto;
 use testbed::skip::skip;
 
 /// A configuration from `config/`.
@@ -72,8 +73,13 @@ impl Example {
         ["tls", "acl", "gossipKey"].iter().any(|key| consul.get(key).is_some_and(|v| !v.is_null()))
     }
 
+    /// It asks for secrets in Secrets Manager.
+    fn has_stored_secrets(&self) -> bool {
+        self.ours.to_string().contains("secretsManager")
+    }
+
     /// Starts it, waits until it serves, stops it.
-    async fn serves(self, number: usize, cluster: &Cluster) {
+    async fn serves(self, number: usize, cluster: &Cluster, moto: Option<&Moto>) {
         let Self { name, ours, legacy } = &self;
         let whole = self.whole();
         let service = whole["service"]["name"].as_str().unwrap_or(name).to_owned();
@@ -111,6 +117,9 @@ impl Example {
             secrets.values.push(("serviceToken", token));
         }
         let consul = secrets.give(&ours["consul"]);
+        if let Some(moto) = moto {
+            secrets.store(moto).await;
+        }
         let env = secrets.env;
         let mut plan = TaskPlan::new(name, &service, definition)
             .example(ours.clone())
@@ -141,7 +150,11 @@ struct Secrets<'a> {
     dir: &'a Path,
     values: Vec<(&'static str, String)>,
     env: Vec<(String, String)>,
+    /// What Secrets Manager must hold: name, key in it, value.
+    stored: Vec<(String, Option<String>, String)>,
 }
+
+const REGION: &str = "us-east-1";
 
 impl<'a> Secrets<'a> {
     fn new(cluster: &Cluster, dir: &'a Path) -> Self {
@@ -154,7 +167,7 @@ impl<'a> Secrets<'a> {
             ("agentToken", tokens.map(|tokens| tokens.agent.clone())),
         ];
         let values = values.into_iter().filter_map(|(key, value)| Some((key, value?)));
-        Self { dir, values: values.collect(), env: Vec::new() }
+        Self { dir, values: values.collect(), env: Vec::new(), stored: Vec::new() }
     }
 
     /// Sets the variables that a section names; gives what to change where it names files.
@@ -162,7 +175,8 @@ impl<'a> Secrets<'a> {
         let mut change = Map::new();
         for (key, value) in section.as_object().into_iter().flatten() {
             let (env, file) = (value["env"].as_str(), value["file"].as_str());
-            if env.or(file).is_none() {
+            let id = value["secretsManager"]["secretId"].as_str();
+            if env.or(file).or(id).is_none() {
                 let inner = self.give(value);
                 if inner.as_object().is_some_and(|inner| !inner.is_empty()) {
                     change.insert(key.clone(), inner);
@@ -173,6 +187,9 @@ impl<'a> Secrets<'a> {
             let (_, secret) = secret.unwrap_or_else(|| panic!("no value for the secret {key}"));
             if let Some(name) = env {
                 self.env.push((name.to_owned(), secret.clone()));
+            } else if let Some(id) = id {
+                let key = value["secretsManager"]["jsonKey"].as_str().map(str::to_owned);
+                self.stored.push((id.to_owned(), key, secret.clone()));
             } else {
                 let path = self.dir.join(key);
                 // Most files end in a line break.
@@ -182,13 +199,39 @@ impl<'a> Secrets<'a> {
         }
         Value::Object(change)
     }
+
+    /// Makes the secrets, and lets the task ask for them.
+    async fn store(&mut self, moto: &Moto) {
+        for (id, key, secret) in std::mem::take(&mut self.stored) {
+            let text = key.map_or(secret.clone(), |key| json!({ (key): secret }).to_string());
+            moto.create_secret_text(REGION, &id, &text).await.expect("secret");
+        }
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", moto.url()),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ] {
+            self.env.push((name.to_owned(), value.to_owned()));
+        }
+    }
 }
 
 async fn all_serve(cluster: &Cluster, secured: bool) {
-    let chosen: Vec<_> = examples().into_iter().filter(|e| e.is_secured() == secured).collect();
+    let mut chosen: Vec<_> = examples().into_iter().filter(|e| e.is_secured() == secured).collect();
     assert!(!chosen.is_empty());
+    let moto = match testbed::parts::moto_server() {
+        Ok(_) if secured => Some(Moto::start(cluster.lan().hub()).await.expect("moto")),
+        Ok(_) => None,
+        Err(missing) => {
+            skip(&missing.to_string());
+            None
+        }
+    };
+    chosen.retain(|example| moto.is_some() || !example.has_stored_secrets());
+    let moto = moto.as_ref();
     let runs = chosen.into_iter().enumerate();
-    join_all(runs.map(|(number, example)| example.serves(number, cluster))).await;
+    join_all(runs.map(|(number, example)| example.serves(number, cluster, moto))).await;
 }
 
 #[tokio::test]

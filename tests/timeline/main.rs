@@ -26,3 +26,4 @@ mod signals;
 mod start;
 mod stop;
 mod support;
+mod tokens;

@@ -2,7 +2,7 @@
 
 use super::Rules;
 use crate::agent_text::{self, Piece};
-use crate::config::model::{AclDefaultPolicy, Config};
+use crate::config::model::{AclDefaultPolicy, Config, Secret};
 use crate::config::path::Path;
 use std::os::unix::ffi::OsStrExt;
 
@@ -36,6 +36,7 @@ const OURS: [(&str, &str); 17] = [
 pub(super) fn check(config: &Config, rules: &mut Rules<'_>) {
     tls(config, rules);
     acl(config, rules);
+    stored(config, rules);
     sockets(config, rules);
     extra(config, rules);
 }
@@ -86,6 +87,19 @@ fn acl(config: &Config, rules: &mut Rules<'_>) {
                                missing";
                 rules.warn([&service, &acl], message);
             }
+        }
+    }
+}
+
+/// A secret that this build cannot ask for is none.
+fn stored(config: &Config, rules: &mut Rules<'_>) {
+    if crate::stored::Store::AVAILABLE {
+        return;
+    }
+    for (item, secret) in config.consul.secrets() {
+        if matches!(secret, Secret::SecretsManager(_)) {
+            let message = "this taskmesh was built without the AWS parts; use env or file";
+            rules.error([&Path::of(item.path())], message);
         }
     }
 }

@@ -42,6 +42,8 @@ fn bounds(config: &Config, rules: &mut Rules<'_>) {
         ("consul.retryInterval", config.consul.retry_interval, milliseconds(100), day),
         // A lost agent is told from a slow one within seconds; a network's fault should not make peers forget it.
         ("consul.reconnectTimeout", config.consul.reconnect_timeout, minute, 30 * day),
+        // Secrets Manager takes money for each read.
+        ("consul.tokenInterval", config.consul.token_interval, seconds(1), day),
         ("restart.window", restart.window, seconds(1), day),
         ("restart.backoff.min", restart.backoff.min, milliseconds(10), minute),
     ] {

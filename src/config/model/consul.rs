@@ -82,6 +82,10 @@ pub struct Consul {
     /// Get tokens by the task's IAM role instead. Off by default.
     #[serde(default)]
     pub login: Option<Login>,
+    /// Tokens in Secrets Manager are read again after about this time, and, whatever it is, when Consul refuses one.
+    #[serde(default = "consul_token_interval", with = "humantime_serde")]
+    #[schemars(with = "DurationText")]
+    pub token_interval: Duration,
     /// The agent's `telemetry` block as Consul takes it, merged over ours.
     #[serde(default)]
     pub telemetry: serde_json::Map<String, serde_json::Value>,
@@ -169,6 +173,9 @@ fn consul_retry_interval() -> Duration {
 }
 fn consul_reconnect_timeout() -> Duration {
     Duration::from_secs(15 * 60)
+}
+fn consul_token_interval() -> Duration {
+    Duration::from_secs(120)
 }
 fn consul_http_port() -> u16 {
     8500

@@ -25,7 +25,15 @@ impl Moto {
     /// # Errors
     /// If it is refused.
     pub async fn create_secret(&self, region: &str, name: &str, value: &Value) -> Result<()> {
-        let body = json!({ "Name": name, "SecretString": value.to_string() });
+        self.create_secret_text(region, name, &value.to_string()).await
+    }
+
+    /// The same of one that holds any text.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn create_secret_text(&self, region: &str, name: &str, text: &str) -> Result<()> {
+        let body = json!({ "Name": name, "SecretString": text });
         self.secrets(region, "CreateSecret", &body).await.map(drop)
     }
 
