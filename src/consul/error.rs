@@ -89,6 +89,11 @@ impl Error {
         matches!(self, Error::Status { status: 401 | 403, .. })
     }
 
+    /// There is no such token, or, at a login, no such auth method: Consul has the same words for both.
+    pub fn is_unknown_token(&self) -> bool {
+        matches!(self, Error::Status { status: 403 | 404, body, .. } if body.contains("ACL not found"))
+    }
+
     /// Nobody there, or nobody who answers: worth trying again.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Error::Unreachable { .. } | Error::Timeout { .. })

@@ -5,6 +5,7 @@
 //! | `client` | the calls, each with a deadline and a size limit |
 //! | `acl` | policies and tokens, for the controller |
 //! | `session` | sessions and the keys that they hold, for the controller |
+//! | `login` | tokens for a proof of who one is, and when to get the next one |
 //! | `error` | their failures, sorted by what a caller can do |
 //! | `types` | the bodies, in the agent's own spelling |
 //! | `registration` | service and proxy of a task, their checks and IDs (pure) |
@@ -27,6 +28,7 @@ mod drift;
 mod error;
 mod extra_config;
 mod join;
+mod login;
 mod node;
 mod redact;
 mod registration;
@@ -47,6 +49,7 @@ pub use extra_config::{
     DATACENTER, TASK_ADDRESS, expand_extra_config, extra_config_file_name, extra_config_variables,
 };
 pub use join::why_not_joined;
+pub use login::{Login, renew_at};
 pub use node::{node_id, node_name};
 pub use redact::{redacted, redacted_extra_config};
 pub use registration::{
