@@ -9,6 +9,7 @@
 //! | `agent_text` | what must be known of HCL and JSON that users write for the agent: variables, keys, secrets |
 //! | [`explain`] | what `run` would do with a configuration, told without doing it |
 //! | `acl` | `taskmesh controller`: tokens for the tasks of an ECS cluster (feature `aws`) |
+//! | `aws_login` | the proof of the task's IAM role for which Consul gives a token (feature `aws`) |
 //! | [`admin`], [`wrapper`], [`healthcheck`] | the loopback API and the two commands that use it |
 //! | [`process`], [`logging`] | children, reaping, bounded output |
 //! | [`timeline`] | the record of what happened when, and its pictures |
@@ -25,6 +26,9 @@ mod agent_text;
 pub mod app;
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "aws")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the actor that logs in comes next"))]
+mod aws_login;
 pub mod cli;
 pub mod config;
 pub mod consul;

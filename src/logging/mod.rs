@@ -186,8 +186,8 @@ fn rfc3339_millis() -> String {
     format!("{:.3}", wall_clock())
 }
 
-/// The time of day, for people to read: nothing is decided by it, for it can jump. Every limit and every duration is
-/// measured by the monotonic clock.
+/// The time of day, for people to read, and for AWS, which compares that of a signature with its own: nothing is decided
+/// by it, for it can jump. Every limit and every duration is measured by the monotonic clock.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
 pub(crate) fn wall_clock() -> jiff::Timestamp {
     jiff::Timestamp::now()

@@ -1,7 +1,10 @@
 //! moto: AWS's APIs, served on the hub of a network, so that tasks in their namespaces reach them.
 
+mod roles;
 mod secrets;
 mod tasks;
+
+pub use roles::RoleKeys;
 
 use crate::net::{Host, Process, ProcessSpec};
 use crate::parts;
@@ -71,11 +74,7 @@ impl Moto {
         self.iam(&format!("Action=CreateUser&Version=2010-05-08&UserName={name}")).await?;
         let key =
             self.iam(&format!("Action=CreateAccessKey&Version=2010-05-08&UserName={name}")).await?;
-        let field = |tag: &str| {
-            let (_, rest) = key.split_once(&format!("<{tag}>"))?;
-            Some(rest.split_once('<')?.0.to_owned())
-        };
-        let pair = field("AccessKeyId").zip(field("SecretAccessKey"));
+        let pair = field(&key, "AccessKeyId").zip(field(&key, "SecretAccessKey"));
         pair.with_context(|| format!("no access key in {key}"))
     }
 
@@ -104,9 +103,14 @@ impl Moto {
     }
 
     async fn iam(&self, form: &str) -> Result<String> {
+        self.query("iam", form).await
+    }
+
+    /// A call of an API that takes forms and answers with XML.
+    async fn query(&self, service: &str, form: &str) -> Result<String> {
         let headers = [
             ("Content-Type", "application/x-www-form-urlencoded"),
-            ("Authorization", &unsigned("us-east-1", "iam")),
+            ("Authorization", &unsigned("us-east-1", service)),
         ];
         self.post("/", &headers, form.to_owned()).await
     }
@@ -117,6 +121,8 @@ impl Moto {
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.host
             .spawn(move || async move {
+                // A second installation fails and changes nothing.
+                drop(rustls::crypto::ring::default_provider().install_default());
                 let client = reqwest::Client::builder()
                     .no_proxy()
                     .tls_certs_only([])
@@ -141,6 +147,12 @@ impl Moto {
         let lines = self.process.output().snapshot();
         lines.into_iter().map(|line| line.text).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The text of the first element of this name.
+fn field(xml: &str, tag: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{tag}>"))?;
+    Some(rest.split_once('<')?.0.to_owned())
 }
 
 /// Says whom a call is for. Until rights are enforced nobody looks at the signature.
