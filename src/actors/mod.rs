@@ -8,7 +8,7 @@
 //! | `registration` | registers, repairs, offers, withdraws, deregisters; asks the servers what peers see |
 //! | `envoy` | makes the bootstrap, runs Envoy, drains it |
 //! | `health_sync` | writes ECS health into TTL checks |
-//! | `tokens` | reads secrets that come later or change |
+//! | `tokens` | reads secrets that come later or change; logs in and out |
 //!
 //! [`Crew`] is all of them together: it turns the supervisor's effects into messages.
 
@@ -218,6 +218,8 @@ impl Hands for Crew {
             Effect::Cover => tell(&self.registration, registration::Msg::Cover),
             Effect::Uncover => tell(&self.registration, registration::Msg::Uncover),
             Effect::WatchOffer => tell(&self.registration, registration::Msg::WatchOffer),
+            Effect::LogIn => tell(&self.tokens, tokens::Msg::Joined),
+            Effect::LogOut => tell(&self.tokens, tokens::Msg::LogOut),
             Effect::ReadSecretsNow => tell(&self.tokens, tokens::Msg::ReadNow),
             Effect::ReplaceToken(Need::AgentToken) => {
                 tell(&self.consul_agent, consul_agent::Msg::ReplaceToken);

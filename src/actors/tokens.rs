@@ -1,23 +1,26 @@
-//! Reads the secrets that come later or change: tokens from files and from Secrets Manager, again and again; gossip key
-//! and certificates from Secrets Manager, once. What it reads goes to the keyring; that it did is reported.
+//! Reads the secrets that come later or change: tokens from files and from Secrets Manager, again and again, and tokens by
+//! a login, again before they end; gossip key and certificates from Secrets Manager, once. What it reads goes to the
+//! keyring; that it did is reported.
 
+mod login;
+mod reader;
+
+use self::login::LogIns;
+use self::reader::{Book, From, Reader};
 use super::process::jittered;
 use super::{Identity, Keyring, Site, work};
-use crate::app::secrets::check_pem;
 use crate::config::{Config, Secret, SecretItem};
 use crate::consul::Client;
-use crate::logging::Said;
-use crate::stored::{Store, StoredError};
-use crate::supervisor::actor::{Reports, report};
-use crate::supervisor::renewal::{Read, Renewal};
-use crate::supervisor::{Event, Need, Source};
+use crate::stored::Store;
+use crate::supervisor::Need;
+use crate::supervisor::actor::Reports;
+use crate::supervisor::renewal::Renewal;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::sleep_until;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
 
 /// As logs name it.
 pub(super) const NAME: &str = "tokens";
@@ -30,8 +33,19 @@ const FILE_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) enum Msg {
     /// Who we are: the region may be told by it.
     Identify(Arc<Identity>),
-    /// Read all that can change, now.
+    /// Read all that can change, now: somebody sent a SIGHUP.
     ReadNow,
+    /// The agent has joined: what is not there yet may be by now.
+    Joined,
+    /// End the tokens that a login made.
+    LogOut,
+}
+
+/// What the reader is told.
+#[derive(Debug)]
+enum Order {
+    Read,
+    LogOut,
 }
 
 /// See the module's text.
@@ -47,8 +61,9 @@ pub(crate) struct Arguments {
 
 pub(crate) struct State {
     args: Arguments,
-    wanted_now: Arc<Notify>,
-    reading: bool,
+    /// To the reader, once there is one.
+    reader: Option<(UnboundedSender<Order>, AbortHandle)>,
+    /// That nothing can be reloaded.
     told: bool,
 }
 
@@ -64,8 +79,17 @@ fn need(item: SecretItem) -> Need {
 /// What is not there yet.
 pub(crate) fn awaited(config: &Config, keyring: &Keyring) -> BTreeSet<Need> {
     let held = keyring.now();
-    let missing = config.consul.secrets().filter(|(item, _)| held.get(*item).is_none());
-    missing.map(|(item, _)| need(item)).collect()
+    let referred = config.consul.secrets().map(|(item, _)| item);
+    let made = logins(config).map(|(item, _)| item);
+    referred.chain(made).filter(|item| held.get(*item).is_none()).map(need).collect()
+}
+
+/// Which tokens are made by a login, and by which auth method.
+fn logins(config: &Config) -> impl Iterator<Item = (SecretItem, &str)> {
+    let login = config.consul.login.as_ref();
+    let service = login.map(|login| (SecretItem::ServiceToken, login.method.as_str()));
+    let agent = login.and_then(|login| login.agent_method.as_deref());
+    service.into_iter().chain(agent.map(|method| (SecretItem::AgentToken, method)))
 }
 
 /// How often a secret is read again; `None`: never.
@@ -88,7 +112,7 @@ impl Actor for Tokens {
         _: ActorRef<Msg>,
         args: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        Ok(State { args, wanted_now: Arc::default(), reading: false, told: false })
+        Ok(State { args, reader: None, told: false })
     }
 
     async fn handle(
@@ -98,24 +122,10 @@ impl Actor for Tokens {
         s: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Identify(identity) => {
-                let books = s.books();
-                if !s.reading && !books.is_empty() {
-                    s.reading = true;
-                    let reader = Reader {
-                        site: s.args.site.clone(),
-                        consul: s.args.consul.clone(),
-                        reports: s.args.reports.clone(),
-                        wanted_now: s.wanted_now.clone(),
-                        store: Store::new(s.args.site.aws.clone(), &identity.task.task_arn),
-                        books,
-                    };
-                    work::spawn(NAME, &s.args.reports, reader.run());
-                }
-            }
-            Msg::ReadNow if s.books().iter().any(|book| book.item.is_token()) => {
+            Msg::Identify(identity) => s.begin(&identity),
+            Msg::ReadNow if s.can_reload() => {
                 tracing::info!("SIGHUP: tokens are read again");
-                s.wanted_now.notify_one();
+                s.order(Order::Read);
             }
             Msg::ReadNow => {
                 // Once: who sends one every minute, as log rotation does, learns nothing by the second line.
@@ -123,149 +133,74 @@ impl Actor for Tokens {
                     tracing::info!("SIGHUP: nothing can be reloaded; replace the task instead");
                 }
             }
+            Msg::Joined => s.order(Order::Read),
+            Msg::LogOut => s.order(Order::LogOut),
         }
         Ok(())
     }
 }
 
 impl State {
+    fn begin(&mut self, identity: &Identity) {
+        let books = self.books();
+        if self.reader.is_some() || books.is_empty() {
+            return;
+        }
+        let Arguments { site, consul, reports } = &self.args;
+        let (orders, taken) = unbounded_channel();
+        let login = site.config.consul.login.clone();
+        let reader = Reader {
+            site: site.clone(),
+            consul: consul.clone(),
+            reports: reports.clone(),
+            orders: taken,
+            store: Store::new(site.aws.clone(), &identity.task.task_arn),
+            log_ins: LogIns::new(login, site.aws.clone(), identity.task.clone(), consul.clone()),
+            books,
+            retired: Vec::new(),
+        };
+        self.reader = Some((orders, work::spawn(NAME, reports, reader.run())));
+    }
+
+    fn order(&self, order: Order) {
+        if let Some((orders, _)) = &self.reader {
+            // A reader that is gone was told to log out.
+            let _gone = orders.send(order);
+        }
+    }
+
+    /// A token may be another one by now.
+    fn can_reload(&self) -> bool {
+        let config = &self.args.site.config;
+        let mut read_again =
+            config.consul.secrets().filter(|(item, from)| interval(config, *item, from).is_some());
+        read_again.next().is_some() || logins(config).next().is_some()
+    }
+
     /// What is still to be read, or to be read again.
     fn books(&self) -> Vec<Book> {
-        let site = &self.args.site;
-        let held = site.keyring.now();
-        let now = site.epoch.elapsed();
-        let all = site.config.consul.secrets().map(|(item, secret)| Book {
+        let Site { config, keyring, epoch, .. } = &self.args.site;
+        let (held, now) = (keyring.now(), epoch.elapsed());
+        let referred = config.consul.secrets().map(|(item, secret)| {
+            // Tasks that start together must not ask together for ever.
+            let interval = interval(config, item, secret).map(jittered);
+            let renewal = Renewal::new(interval, held.get(item).is_some(), now);
+            Book { item, from: From::Reference(secret.clone()), renewal, trouble: None }
+        });
+        let made = logins(config).map(|(item, method)| Book {
             item,
-            secret: secret.clone(),
-            renewal: Renewal::new(
-                // Tasks that start together must not ask together for ever.
-                interval(&site.config, item, secret).map(jittered),
-                held.get(item).is_some(),
-                now,
-            ),
+            from: From::Login(method.to_owned()),
+            renewal: Renewal::made(),
             trouble: None,
         });
-        all.filter(|book| book.renewal.due().is_some()).collect()
+        referred.filter(|book| book.renewal.due().is_some()).chain(made).collect()
     }
 }
 
-/// What is kept of one secret.
-struct Book {
-    item: SecretItem,
-    secret: Secret,
-    renewal: Renewal,
-    /// Why it was not read the last time.
-    trouble: Option<String>,
-}
-
-struct Reader {
-    site: Site,
-    consul: Client,
-    reports: Reports,
-    wanted_now: Arc<Notify>,
-    store: Store,
-    books: Vec<Book>,
-}
-
-impl Reader {
-    /// Until nothing is to be read any more, or its actor ends.
-    async fn run(mut self) {
-        let mut said = Said::default();
-        loop {
-            let due = self.books.iter().filter_map(|book| book.renewal.due()).min();
-            let Some(due) = due else { return };
-            let (epoch, refused) = (self.site.epoch, self.consul.refused());
-            tokio::select! {
-                () = sleep_until(epoch + due) => {}
-                () = refused => {
-                    let now = epoch.elapsed();
-                    let tokens = self.books.iter_mut().filter(|book| book.item.is_token());
-                    tokens.for_each(|book| book.renewal.refused(now));
-                    continue;
-                }
-                () = self.wanted_now.notified() => {
-                    let now = epoch.elapsed();
-                    self.books.iter_mut().for_each(|book| book.renewal.now(now));
-                }
-            }
-            self.read_what_is_due().await;
-            self.tell(&mut said);
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some((_, reader)) = self.reader.take() {
+            reader.abort();
         }
-    }
-
-    async fn read_what_is_due(&mut self) {
-        let now = self.site.epoch.elapsed();
-        for i in 0..self.books.len() {
-            let book = &self.books[i];
-            if book.renewal.due().is_none_or(|due| due > now) {
-                continue;
-            }
-            let found = match &book.secret {
-                Secret::SecretsManager(stored) => self.store.read(stored).await,
-                secret => secret
-                    .resolve(&crate::config::ProcessEnv)
-                    .map_err(|e| StoredError::NotYet(e.to_string())),
-            };
-            let item = book.item;
-            let read = found.and_then(|text| self.keep(item, text));
-            let what = *read.as_ref().unwrap_or_else(|error| match error {
-                StoredError::NotYet(_) => &Read::NotYet,
-                StoredError::Failed(_) => &Read::Failed,
-            });
-            let now = self.site.epoch.elapsed();
-            let book = &mut self.books[i];
-            book.renewal.read(what, now);
-            book.trouble = read.err().map(|error| format!("{}: {error}", item.path()));
-            if what == Read::New {
-                let held = self.site.keyring.now();
-                let whole = self
-                    .site
-                    .config
-                    .consul
-                    .secrets()
-                    .all(|(other, _)| need(other) != need(item) || held.get(other).is_some());
-                if whole {
-                    report(&self.reports, Event::SecretRead(need(item)));
-                }
-            }
-        }
-    }
-
-    /// Puts a secret where everybody finds it, if it is another one.
-    fn keep(&self, item: SecretItem, text: SecretString) -> Result<Read, StoredError> {
-        let not_usable = |why: String| StoredError::NotYet(why);
-        let held = self.site.keyring.get(item);
-        if held.is_some_and(|held| held.expose_secret() == text.expose_secret()) {
-            return Ok(Read::Same);
-        }
-        if let Some(pem) = item.pem() {
-            check_pem(item.path(), pem, Some(&text)).map_err(|e| not_usable(e.to_string()))?;
-        }
-        if item == SecretItem::ServiceToken {
-            let token = Some(text.clone());
-            self.consul.set_token(token).map_err(|e| not_usable(e.to_string()))?;
-        }
-        self.site.keyring.put(item, text);
-        tracing::info!(secret = item.path(), "read");
-        Ok(Read::New)
-    }
-
-    fn tell(&self, said: &mut Said) {
-        let troubles: Vec<_> =
-            self.books.iter().filter_map(|book| book.trouble.as_deref()).collect();
-        let why = (!troubles.is_empty()).then(|| troubles.join("; "));
-        match &why {
-            Some(why) => {
-                if let Some(repeats) = said.news(why) {
-                    tracing::warn!(%why, repeats, "secrets: trying again");
-                }
-            }
-            None => {
-                if let Some(lasted) = said.over() {
-                    tracing::info!(seconds = lasted.as_secs(), "secrets can be read again");
-                }
-            }
-        }
-        report(&self.reports, Event::Trouble { source: Source::Secrets, why });
     }
 }

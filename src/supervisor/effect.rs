@@ -26,6 +26,10 @@ pub enum Effect {
     Identify(Arc<TaskSeen>),
     /// Read all secrets that can change, now.
     ReadSecretsNow,
+    /// The agent has joined: whoever waited for that may log in.
+    LogIn,
+    /// The task is over: end the tokens that were made for it.
+    LogOut,
     /// Give the child that lives by it the token that there is now: the agent its own, Envoy the service's.
     ReplaceToken(Need),
     /// Read the definition of the task that was seen.

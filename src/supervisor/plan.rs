@@ -100,6 +100,8 @@ pub struct Plan {
     pub strict_exit: bool,
     /// Secrets that are not there when we start.
     pub awaits: BTreeSet<Need>,
+    /// Tokens are made for this task.
+    pub logs_in: bool,
     /// Seed of the restart jitter: differs per process, so that tasks do not restart in step.
     pub seed: u64,
 }
@@ -150,6 +152,7 @@ impl Plan {
             on_budget_spent: config.envoy.on_budget_spent,
             strict_exit: l.strict_exit,
             awaits: BTreeSet::new(),
+            logs_in: config.consul.login.is_some(),
             seed,
         }
     }

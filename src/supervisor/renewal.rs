@@ -29,7 +29,9 @@ pub(crate) enum Read {
 /// The times of one secret, since exec.
 #[derive(Debug, Clone)]
 pub(crate) struct Renewal {
-    /// Between two reads of one that we have; `None`: it is not read again.
+    /// It may be another one later.
+    changes: bool,
+    /// Between two reads of one that we have; `None`: it is read again only where somebody wants it.
     interval: Option<Duration>,
     have: bool,
     /// Reads in a row that brought nothing.
@@ -46,17 +48,36 @@ impl Renewal {
     /// Due at once, unless we have it already.
     pub(crate) fn new(interval: Option<Duration>, have: bool, now: Duration) -> Self {
         let due = if have { interval.map(|interval| now + interval) } else { Some(now) };
-        Self { interval, have, vain: 0, refused: 0, because_refused: false, last: None, due }
+        Self {
+            changes: interval.is_some(),
+            interval,
+            have,
+            vain: 0,
+            refused: 0,
+            because_refused: false,
+            last: None,
+            due,
+        }
     }
 
-    /// When to read it next; `None`: never.
+    /// The same of one that is made by reading it, which tells each time how long it lives: not before somebody says so.
+    pub(crate) fn made() -> Self {
+        Self { changes: true, due: None, ..Self::new(None, false, Duration::ZERO) }
+    }
+
+    /// To be read again after so long, if at all.
+    pub(crate) fn set_interval(&mut self, interval: Option<Duration>) {
+        self.interval = interval;
+    }
+
+    /// When to read it next; `None`: not by itself.
     pub(crate) fn due(&self) -> Option<Duration> {
         self.due
     }
 
     /// Consul has refused a token.
     pub(crate) fn refused(&mut self, now: Duration) {
-        if !self.have || self.interval.is_none() {
+        if !self.have || !self.changes {
             return;
         }
         let pause = (FIRST_REFUSAL * 2_u32.saturating_pow(self.refused)).min(LONGEST_REFUSAL);
@@ -69,7 +90,7 @@ impl Renewal {
 
     /// Somebody wants it read now.
     pub(crate) fn now(&mut self, now: Duration) {
-        if self.interval.is_some() || !self.have {
+        if self.changes || !self.have {
             self.due = Some(now);
         }
     }
@@ -172,6 +193,23 @@ mod tests {
         renewal.refused(at(1.0));
         renewal.now(at(1.0));
         assert_eq!(renewal.due(), None);
+    }
+
+    #[test]
+    fn a_token_that_was_made_is_made_again_in_its_time_or_when_it_is_refused() {
+        let mut renewal = Renewal::made();
+        assert_eq!(renewal.due(), None);
+        renewal.now(at(0.5));
+        assert_eq!(renewal.due(), Some(at(0.5)));
+        renewal.set_interval(Some(at(300.0)));
+        renewal.read(Read::New, at(1.0));
+        assert_eq!(renewal.due(), Some(at(301.0)));
+        // The next one does not end.
+        renewal.set_interval(None);
+        renewal.read(Read::New, at(301.0));
+        assert_eq!(renewal.due(), None);
+        renewal.refused(at(900.0));
+        assert_eq!(renewal.due(), Some(at(900.0)));
     }
 
     #[test]

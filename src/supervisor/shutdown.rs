@@ -110,6 +110,10 @@ impl Machine {
                 }
             }
             Phase::Leaving => {
+                // A leave takes seconds, in which the agent still answers.
+                if plan.logs_in {
+                    out.push(Effect::LogOut);
+                }
                 let act = self.agent.stop();
                 self.act_at(Role::Agent, act, at, out);
             }

@@ -112,7 +112,12 @@ impl Machine {
                     self.register(plan, out);
                 }
             }
-            Event::AgentJoined => self.facts.joined = true,
+            Event::AgentJoined => {
+                self.facts.joined = true;
+                if !self.facts.awaited.is_empty() && self.facts.stop.is_none() {
+                    out.push(Effect::LogIn);
+                }
+            }
             Event::Registered => self.on_registered(out),
             Event::RegistrationLost(why)
                 if self.facts.registered && self.facts.stop.is_none() && self.agent.is_up() =>

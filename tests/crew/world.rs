@@ -312,6 +312,8 @@ fn words(effect: &Effect) -> Option<String> {
             let covered = if *covered { " covered" } else { "" };
             format!("> register{held}{covered} [{}]", containers.join(" "))
         }
+        Effect::LogIn => "> log in".to_owned(),
+        Effect::LogOut => "> log out".to_owned(),
         Effect::ReadSecretsNow => "> read secrets".to_owned(),
         Effect::ReplaceToken(need) => format!("> replace {need:?}"),
         Effect::Warn(_) => "> warn".to_owned(),

@@ -120,3 +120,28 @@ fn a_hangup_reads_secrets_and_stops_nothing() {
     assert_eq!(count(&world, &Effect::ReadSecretsNow), 1);
     assert_eq!(world.when("stop-noticed"), None);
 }
+
+#[test]
+fn a_login_waits_for_the_join_and_a_log_out_for_the_end() {
+    let logs_in = Plan {
+        awaits: [Need::ServiceToken, Need::AgentToken].into(),
+        logs_in: true,
+        ..plan(Inbound::Http)
+    };
+    let world = World::of(logs_in, Script::default()).until(3_000);
+    assert_eq!(count(&world, &Effect::LogIn), 1);
+    assert_eq!(world.machine.phase(), Phase::Enrolling);
+    let world = world
+        .event(3_000, Event::SecretRead(Need::AgentToken))
+        .event(3_100, Event::SecretRead(Need::ServiceToken))
+        .ecs_stops(20_000)
+        .finish();
+    assert!(world.when("ready").is_some());
+    assert_eq!(count(&world, &Effect::LogOut), 1);
+    // What is taken out of the catalog is taken out with the tokens.
+    assert!(world.when("> deregister") < world.when("> log out"));
+    assert!(world.when("> log out") < world.when("agent-left"));
+    // A task without a login has nothing to end.
+    let world = World::new().ecs_stops(20_000).finish();
+    assert_eq!((count(&world, &Effect::LogIn), count(&world, &Effect::LogOut)), (0, 0));
+}
