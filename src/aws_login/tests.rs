@@ -51,13 +51,8 @@ impl Cloud {
             .endpoint_url(self.moto.url());
         let sdk = aws::config(loader, REGION.to_owned()).load().await;
         let config: config::Login = serde_json::from_value(login).unwrap();
-        let task = TaskIdentity {
-            task_id: TASK.to_owned(),
-            cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".to_owned(),
-            ..TaskIdentity::default()
-        };
         let place = Place::of(&config, REGION.to_owned()).unwrap();
-        LoginSource::new(&config, place, &sdk, meta(&config, &task), consul.clone()).unwrap()
+        LoginSource::new(&config, place, &sdk, meta(&config, &task()), consul.clone()).unwrap()
     }
 
     /// Sends the request to moto as Consul does: to another address, with the URL's host in its head.
@@ -71,6 +66,15 @@ impl Cloud {
         }
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+}
+
+/// What an ECS task of the cluster `prod` says of itself.
+fn task() -> TaskIdentity {
+    TaskIdentity {
+        task_id: TASK.to_owned(),
+        cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod".to_owned(),
+        ..TaskIdentity::default()
     }
 }
 
@@ -259,4 +263,58 @@ async fn without_a_region_it_says_where_one_can_be_given() {
     let error = connect("").await.unwrap_err();
     assert!(error.to_string().contains("consul.login.region") && !error.may_pass(), "{error}");
     assert_eq!(connect(REGION).await.unwrap().place.region, REGION);
+}
+
+/// On the stand-in, whose tokens may end sooner than Consul's; without AWS, for it asks nobody.
+#[tokio::test]
+async fn the_development_mesh_takes_the_same_proof_and_ends_its_tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = testbed::cluster::beside_us("dev-consul").unwrap();
+    let method = json!({
+        "name": "m", "kind": "service", "service": "api", "ttl_ms": 3000, "server_id": SERVER_ID,
+    });
+    let mut whole = method.clone();
+    (whole["name"], whole["entity"]) = (json!("whole"), json!(true));
+    let options = ServerOptions {
+        ports: Ports::free().unwrap(),
+        acl: Some(Acl { management: MANAGEMENT.to_owned(), tokens: Vec::new() }),
+        extra: json!({ "devmesh": { "auth_methods": [method, whole] } }),
+        ..ServerOptions::new(&bin, Kind::Dev, dir.path())
+    };
+    let server = options.spawn().unwrap();
+    server.ready(LONG).await.unwrap();
+    let client = Client::new(&format!("http://{}", server.http()), None).unwrap();
+    let config = json!({ "method": "m", "includeEntity": false, "serverIdHeader": SERVER_ID });
+    let config: config::Login = serde_json::from_value(config).unwrap();
+    let keys = Credentials::new("AKID", "secret", Some("session".into()), None, "test");
+    let loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    let loader = loader.credentials_provider(keys).endpoint_url("http://127.0.0.1:1");
+    let sdk = aws::config(loader, REGION.to_owned()).load().await;
+    let place = Place::of(&config, REGION.to_owned()).unwrap();
+    let source = LoginSource::new(&config, place, &sdk, meta(&config, &task()), client).unwrap();
+
+    let first = source.login("m").await.unwrap();
+    let tokens = async || {
+        let answer = server.call("GET", "/v1/acl/tokens", MANAGEMENT, &Value::Null).await.unwrap();
+        answer.1.as_array().unwrap().len()
+    };
+    assert_eq!(tokens().await, 2);
+    source.logout(&first.token).await.unwrap();
+    assert_eq!(tokens().await, 1);
+    let second = source.login("m").await.unwrap();
+    assert_eq!(second.expires.unwrap().duration_since(second.issued).as_secs(), 3);
+    let begun = tokio::time::Instant::now();
+    while tokens().await > 1 {
+        assert!(begun.elapsed() < LONG, "it does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    source.logout(&second.token).await.unwrap();
+    let refused = source.login("none").await.unwrap_err();
+    assert!(matches!(refused, LoginError::NoMethod { .. }), "{refused}");
+    let refused = source.login("whole").await.unwrap_err();
+    assert!(refused.to_string().contains("missing header"), "{refused}");
+    let entity = Entity::of("arn:aws:sts::1:assumed-role/api/x").unwrap();
+    source.entity.set(entity).unwrap();
+    let source = LoginSource { include_entity: true, ..source };
+    source.login("whole").await.unwrap();
 }

@@ -36,6 +36,15 @@ pub(crate) struct Token {
     pub(crate) policies: Vec<String>,
     pub(crate) services: Vec<String>,
     pub(crate) nodes: Vec<String>,
+    #[serde(default)]
+    pub(crate) description: String,
+    /// The auth method of the login that it came by.
+    #[serde(default)]
+    pub(crate) method: String,
+    #[serde(default)]
+    pub(crate) created: Option<jiff::Timestamp>,
+    #[serde(default)]
+    pub(crate) expires: Option<jiff::Timestamp>,
 }
 
 /// All tokens and policies; lives at the server, copied to every agent (development only).

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::keys::{IGNORED, KNOWN};
+use super::login::AuthMethod;
 use super::model::duration;
 
 /// Why the configuration cannot be used.
@@ -102,6 +103,8 @@ pub(crate) struct DevToken {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Dev {
     pub(crate) tokens: Vec<DevToken>,
+    /// Auth methods, at the server.
+    pub(crate) auth_methods: Vec<AuthMethod>,
     /// Never join, whatever `retry_join` says.
     pub(crate) never_join: bool,
 }

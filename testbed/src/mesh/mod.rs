@@ -3,7 +3,7 @@
 //! FOR DEVELOPMENT AND TESTS ONLY. It answers the slice of Consul's CLI, HTTP API and delta ADS
 //! (v3) that `taskmesh` and Envoy use, with a real CA and mutual TLS, and copies what hurts:
 //! TCP checks that start critical and run at a random moment, leaves of 3-4 s, updates that
-//! coalesce for 200 ms, reserved node names, tokens that are checked on every call.
+//! coalesce for 200 ms, reserved node names, tokens that are checked on every call and those of a login end.
 //!
 //! ```text
 //!   dev-consul agent -server          dev-consul agent                     Envoy
@@ -30,6 +30,7 @@ mod http;
 mod keys;
 mod link;
 mod local;
+mod login;
 mod logs;
 mod model;
 mod random;

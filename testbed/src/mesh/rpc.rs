@@ -22,6 +22,7 @@ use super::api;
 use super::catalog::{Check, Member, SERF_HEALTH, topic};
 use super::link::HEARTBEAT;
 use super::local::State;
+use super::login;
 use super::model::Service;
 use super::state;
 
@@ -90,6 +91,7 @@ pub(crate) fn start(agent: &Arc<Agent>) {
     }
     agent.joined.send_replace(Some(SocketAddr::new(address, config.server_port)));
     tokio::spawn(sync_own(agent.clone()));
+    tokio::spawn(login::reap(agent.clone()));
     if let Some(folder) = config.data_dir.clone() {
         tokio::spawn(state::keep(agent.clone(), folder));
     }

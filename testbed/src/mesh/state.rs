@@ -42,7 +42,8 @@ pub(crate) fn open_state(config: &Config) -> Result<(Snapshot, Authority), Strin
 fn declare_tokens(acl: &mut Acl, config: &Config) -> Result<(), String> {
     let mut put = |secret: &str, policies: Vec<String>, services: Vec<String>| {
         let accessor = super::random::uuid();
-        let token = Token { secret: secret.into(), accessor, policies, services, nodes: vec![] };
+        let token =
+            Token { secret: secret.into(), accessor, policies, services, ..Token::default() };
         acl.tokens.entry(secret.to_owned()).or_insert(token);
     };
     let master = &config.acl.tokens.initial_management;

@@ -3,6 +3,7 @@
 
 mod agent;
 mod catalog;
+mod login;
 mod reply;
 mod service;
 mod write;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 
 pub(crate) use reply::{ApiError, Caller};
 
@@ -51,6 +52,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/catalog/services", get(catalog::services))
         .route("/v1/catalog/service/{name}", get(catalog::service))
         .route("/v1/catalog/connect/{name}", get(catalog::connect))
+        .route("/v1/acl/tokens", get(login::tokens))
         .route("/v1/config/{kind}", get(catalog::entries))
         .route("/v1/config/{kind}/{name}", get(catalog::entry))
         .route("/v1/connect/intentions", get(catalog::intentions))
@@ -62,6 +64,8 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/connect/intentions/exact", delete(write::delete_intention))
         .route("/v1/catalog/deregister", put(write::deregister))
         .route("/v1/acl/policy", put(write::policy))
+        .route("/v1/acl/login", post(login::login))
+        .route("/v1/acl/logout", post(login::logout))
         .route("/v1/acl/token", put(write::token))
         .route("/v1/acl/token/{accessor}", delete(write::delete_token))
         .route_layer(axum::middleware::from_fn_with_state(agent.clone(), write::forward));

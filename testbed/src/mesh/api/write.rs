@@ -242,6 +242,7 @@ pub(crate) async fn token(State(agent): Mesh, caller: Caller, body: Bytes) -> An
         policies: new.policies.into_iter().map(|l| l.name).collect(),
         services: new.service_identities.into_iter().map(|l| l.service_name).collect(),
         nodes: new.node_identities.into_iter().map(|l| l.node_name).collect(),
+        ..Token::default()
     };
     let known = |p: &String| {
         p == acl::MANAGEMENT || { agent.catalog.read(|s| s.acl.policies.contains_key(p)) }
