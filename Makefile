@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo load faults soak test lint fmt deny advisories fuzz sim release clean-testbed
+.PHONY: help setup demo load faults bench-controller soak test lint fmt deny advisories fuzz sim release clean-testbed
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
@@ -10,7 +10,7 @@ SIM_RUNS ?= 100000
 SIM_FROM ?= 0
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## three simulated tasks, from start to stop (DEMO_ARGS=...)
 	@$(PYTHON) scripts/setup.py envoy
@@ -29,6 +29,11 @@ faults: ## run the tests of faults, write docs/faults.md
 	@rm -rf target/faults
 	@TASKMESH_FAULTS_ANEW=1 $(PYTHON) scripts/exec.py cargo test --locked --test timeline --test fsm
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- faults --publish
+
+bench-controller: ## the controller's figures (BENCH_ARGS=--publish, 5 min)
+	@$(PYTHON) scripts/setup.py
+	@cargo build --locked --workspace --bins
+	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- bench $(BENCH_ARGS)
 
 soak: ## kill and freeze tasks at random for 10 minutes (SOAK_ARGS=)
 	@$(PYTHON) scripts/setup.py envoy

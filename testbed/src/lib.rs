@@ -2,6 +2,7 @@
 //! development mesh, small apps and a load client, and the demo that shows them together, and a soak.
 
 pub mod apps;
+pub mod bench;
 pub mod cluster;
 mod command;
 pub mod definitions;

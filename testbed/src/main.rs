@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use testbed::apps::{self, AppArgs};
+use testbed::bench::{self, BenchArgs};
 use testbed::demo::{self, DemoArgs};
 use testbed::faults::{self, FaultsArgs};
 use testbed::soak::{self, SoakArgs};
@@ -21,6 +22,8 @@ struct Cli {
 enum Command {
     /// Run a small program, as the app of a task
     App(AppArgs),
+    /// The controller's speed, calls and memory, as a table
+    Bench(BenchArgs),
     /// Three simulated ECS tasks on a mesh, from start to stop, live
     Demo(DemoArgs),
     /// What the tests of faults have seen, as a table
@@ -34,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::App(args) => apps::run(args),
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Load(args) => trial::run(&args),

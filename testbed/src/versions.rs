@@ -53,6 +53,14 @@ impl Versions {
     }
 }
 
+/// The version of a `consul` executable alone.
+///
+/// # Errors
+/// It does not run.
+pub(crate) fn consul_version_of(program: &PathBuf) -> Result<String> {
+    version(program, "version", consul_version)
+}
+
 /// At most 80 columns with its name before it, where the path is not very long.
 fn named(version: &str, path: &Path) -> String {
     format!("{version}, {}", path.display())

@@ -5,3 +5,4 @@ mod faults;
 mod lead;
 mod life;
 mod place;
+mod scale;

@@ -6,19 +6,27 @@ use std::collections::BTreeMap;
 /// The most that ECS gives or takes at once.
 const PAGE: usize = 100;
 
-/// The tasks of one cluster, by ARN, with their service. They are listed in the order of their ARNs.
+/// The tasks of one cluster, by ARN, with their tags. They are listed in the order of their ARNs.
 #[derive(Default)]
 pub struct Fleet {
-    tasks: BTreeMap<String, String>,
+    tasks: BTreeMap<String, Vec<(String, String)>>,
     next: u64,
 }
 
 impl Fleet {
     /// One more task of a service; gives its ARN. It is the last of the list.
     pub fn run(&mut self, cluster: &str, service: &str) -> String {
+        self.run_with(cluster, &[("mesh", "true"), ("service-name", service)])
+    }
+
+    /// The same with all of its tags, which all begin with `consul.hashicorp.com/`.
+    pub fn run_with(&mut self, cluster: &str, tags: &[(&str, &str)]) -> String {
         let arn = format!("arn:aws:ecs:us-east-1:123456789012:task/{cluster}/{:032x}", self.next);
         self.next += 1;
-        self.tasks.insert(arn.clone(), service.to_owned());
+        let tags = tags
+            .iter()
+            .map(|(key, value)| (format!("consul.hashicorp.com/{key}"), (*value).to_owned()));
+        self.tasks.insert(arn.clone(), tags.collect());
         arn
     }
 
@@ -51,14 +59,12 @@ impl Fleet {
     fn describe(&self, asked: &Value) -> Value {
         let arns = asked["tasks"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let tasks = arns.filter_map(|arn| {
-            let service = self.tasks.get(arn)?;
+            let tags = self.tasks.get(arn)?.iter();
+            let tags = tags.map(|(key, value)| json!({ "key": key, "value": value }));
             Some(json!({
                 "taskArn": arn,
                 "taskDefinitionArn": "arn:aws:ecs:us-east-1:123456789012:task-definition/app:1",
-                "tags": [
-                    { "key": "consul.hashicorp.com/mesh", "value": "true" },
-                    { "key": "consul.hashicorp.com/service-name", "value": service },
-                ],
+                "tags": tags.collect::<Vec<_>>(),
             }))
         });
         json!({ "tasks": tasks.collect::<Vec<_>>(), "failures": [] })

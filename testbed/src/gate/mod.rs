@@ -15,11 +15,11 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bucket::Bucket;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// On which side of the servers a held call stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +30,21 @@ pub enum Edge {
     After,
 }
 
+/// A call that has arrived.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `ListTasks`, `PUT acl/token`.
+    pub name: String,
+    /// When it came.
+    pub arrived: Instant,
+    /// When it was answered.
+    pub answered: Option<Instant>,
+}
+
 #[derive(Default)]
 struct Shared {
     latency: Duration,
-    calls: BTreeMap<String, u64>,
+    calls: Vec<Call>,
     writes: u64,
     refused: u64,
     limits: Vec<(Vec<&'static str>, Bucket)>,
@@ -87,9 +98,14 @@ impl Gate {
         change(self.shared().fleet.get_or_insert_default());
     }
 
-    /// How often each call was made: `ListTasks`, `PUT acl/token`.
-    pub fn calls(&self) -> BTreeMap<String, u64> {
-        self.shared().calls.clone()
+    /// Calls in the order in which they came, without the first ones.
+    pub fn calls_after(&self, first: usize) -> Vec<Call> {
+        self.shared().calls.get(first..).unwrap_or_default().to_vec()
+    }
+
+    /// How many have come.
+    pub fn count(&self) -> usize {
+        self.shared().calls.len()
     }
 
     /// Calls that change secrets, policies or tokens.
@@ -134,6 +150,19 @@ struct Side {
     client: reqwest::Client,
 }
 
+impl Side {
+    /// The number of the next call: nothing comes between, for a host has one thread.
+    fn calls_so_far(&self) -> usize {
+        lock(&self.shared).calls.len()
+    }
+
+    fn answered(&self, number: usize) {
+        if let Some(call) = lock(&self.shared).calls.get_mut(number) {
+            call.answered = Some(Instant::now());
+        }
+    }
+}
+
 async fn side(
     host: &Host,
     shared: &Arc<Mutex<Shared>>,
@@ -162,9 +191,11 @@ async fn pass(State(side): State<Side>, request: Request) -> Response {
         return StatusCode::BAD_REQUEST.into_response();
     };
     let name = name(&head.method, head.uri.path(), &head.headers);
+    let number = side.calls_so_far();
     let (latency, held, answer) = arrives(&side.shared, &name, &body);
     tokio::time::sleep(latency).await;
     if let Some(answer) = answer {
+        side.answered(number);
         return answer;
     }
     if let Some((Edge::Before, tell)) = held {
@@ -178,6 +209,7 @@ async fn pass(State(side): State<Side>, request: Request) -> Response {
         _ = tell.send(name).is_ok();
         return std::future::pending().await;
     }
+    side.answered(number);
     answer.unwrap_or_else(|e| (StatusCode::BAD_GATEWAY, format!("{e:#}")).into_response())
 }
 
@@ -192,7 +224,7 @@ fn arrives(
 ) -> (Duration, Option<Hold>, Option<Response>) {
     let mut shared = lock(shared);
     let latency = shared.latency;
-    *shared.calls.entry(name.to_owned()).or_default() += 1;
+    shared.calls.push(Call { name: name.to_owned(), arrived: Instant::now(), answered: None });
     let mut limits = shared.limits.iter_mut();
     if limits.any(|(calls, bucket)| calls.contains(&name) && !bucket.take()) {
         shared.refused += 1;
