@@ -4,10 +4,12 @@
 //! it puts into a queue. The work takes it from there, some services at a time. So a new service has its token while the
 //! rest of ten thousand tasks is still being listed.
 
+mod ground;
 mod report;
 
 use super::apply::{End, Outcome, settle};
 use super::cloud::PAGE;
+use super::ground::Ground;
 use super::hands::{RealHands, words};
 use super::inventory::{Inventory, Lists, Memory, Site};
 use super::leader::Work;
@@ -51,6 +53,9 @@ struct Entry {
 struct State {
     roster: Roster,
     inventory: Inventory,
+    ground: Ground,
+    /// Parts of it that would be made.
+    laid: Vec<(String, String)>,
     /// How many lists have been begun.
     lists: u64,
     /// The one that `inventory` is.
@@ -148,11 +153,18 @@ impl Controller {
         let (queue, work) = unbounded_channel();
         self.round(&queue).await?;
         drop(queue);
-        Ok(self.work(work).await)
+        let writes = self.work(work).await;
+        let mut all = std::mem::take(&mut self.state.borrow_mut().laid);
+        all.extend(writes);
+        Ok(all)
     }
 
     async fn round(&self, queue: &UnboundedSender<Key>) -> Result<(), String> {
-        self.list().await?;
+        let there = self.has_partition().await?;
+        if there {
+            self.list().await?;
+        }
+        self.commons(there).await?;
         self.offer(queue, None, Want::Present);
         let swept = self.sweep(queue).await;
         let now = self.now();
@@ -314,9 +326,15 @@ impl Controller {
             None => Some(Want::Present),
             Some(service) => self.state.borrow().roster.want(service, began),
         };
+        let ground = match (&key, want) {
+            (Some(service), Some(Want::Present)) => self.namespace(service).await,
+            _ => Ok(()),
+        };
+        let nothing = |end, seen| Outcome { writes: Vec::new(), drift: Vec::new(), end, seen };
         let outcome = match want {
+            _ if let Err(why) = ground => nothing(End::Failed(why), seen),
             Some(want) => settle(&self.hands, &subject, want, seen, self.rules, self.dry_run).await,
-            None => Outcome { writes: Vec::new(), drift: Vec::new(), end: End::Settled, seen },
+            None => nothing(End::Settled, seen),
         };
         self.keep(&key, &subject, &outcome, began);
         outcome.writes.iter().map(|step| (subject.about.clone(), step.words(&subject))).collect()

@@ -45,7 +45,7 @@ impl Task {
             (None, None, None) => None,
             (None, ..) => {
                 return Err(BadTags(format!(
-                    "tags {PARTITION_TAG} and {NAMESPACE_TAG} are Consul Enterprise's, which is not supported yet"
+                    "tags {PARTITION_TAG} and {NAMESPACE_TAG} are Consul Enterprise's: controller.partition must name its partition"
                 )));
             }
             (Some(_), Some(_), None) | (Some(_), None, Some(_)) => {

@@ -117,6 +117,9 @@ async fn start(
         found = find(config, env) => found?,
         () = stop.told() => return Ok(exit::OK),
     };
+    // What services share stands in the namespace `default`, as 0.4.3 has it.
+    let partition = config.controller.partition.as_deref();
+    let consul = consul.with_tenancy(partition.map(|_| "default"), partition);
     let options = &config.controller;
     let ha = options.ha && !dry_run;
     let lease = Rc::new(if ha { Lease::among_others() } else { Lease::alone() });
@@ -125,7 +128,7 @@ async fn start(
         cluster: place.cluster,
         prefix: options.secret_name_prefix.clone(),
         client_secret: options.client_secret(),
-        partition: None,
+        partition: options.partition.clone(),
     };
     let rules = Rules { create_secrets: options.create_secrets, grace: options.grace_period };
     tracing::info!(cluster = site.cluster.text(), prefix = site.prefix, dry_run, ha, "controller");

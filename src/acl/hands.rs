@@ -177,7 +177,7 @@ impl RealHands {
     }
 
     /// A write at Consul; what is there already, or not any more, is no failure: look again.
-    async fn written(
+    pub(super) async fn written(
         &self,
         call: &'static str,
         write: impl Future<Output = consul::Result<()>>,

@@ -13,6 +13,7 @@
 //! | `cloud` | ECS and Secrets Manager |
 //! | `entry` | `taskmesh controller`, from its configuration to its exit code |
 //! | `controller` | the rounds, and the work that they find |
+//! | `ground` | what services of Consul Enterprise stand on: partition, shared policy, namespaces |
 //! | `hands` | the steps, done |
 //! | `leader` | one leader among several: who may write, and how the lead changes hands |
 //! | `lock` | the lead, as a key at Consul |
@@ -22,6 +23,7 @@ pub(crate) mod cloud;
 pub(crate) mod controller;
 pub(crate) mod desired;
 mod entry;
+pub(crate) mod ground;
 pub(crate) mod hands;
 pub(crate) mod inventory;
 pub(crate) mod leader;

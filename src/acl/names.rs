@@ -26,6 +26,10 @@ pub(crate) const CLIENT_TOKEN_ABOUT: &str = "ECS Consul client Token";
 /// Enterprise: read across namespaces, linked to every service's token.
 pub(crate) const CROSS_NAMESPACE_POLICY: &str = "cross-namespace-read";
 
+/// Its description.
+pub(crate) const CROSS_NAMESPACE_ABOUT: &str =
+    "Allow service and node reads across namespaces within the partition";
+
 /// Partition and namespace of a service in Consul Enterprise: both, or neither in the community's Consul.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Tenancy {
@@ -228,6 +232,11 @@ pub(crate) fn client_rules(partition: Option<&str>) -> String {
             within(partition, &inner)
         }
     }
+}
+
+/// The rules of the policy that all tokens of a partition share.
+pub(crate) fn cross_namespace_rules(partition: &str) -> String {
+    within(partition, &format!("namespace_prefix \"\" {{\n{}}}\n", indented(READ_ALL)))
 }
 
 /// Whether two rules say the same, however they are laid out.

@@ -56,6 +56,8 @@ pub struct Controller {
     pub audit_interval: Duration,
     /// Secrets that do not exist are made. Without it they must be there, as for the 0.4.3 controller.
     pub create_secrets: bool,
+    /// Consul Enterprise: the partition whose services get tokens; made if it is missing. Default: the community's Consul.
+    pub partition: Option<String>,
     /// Say what would be done, and change nothing.
     pub dry_run: bool,
     /// Several controllers of the cluster run, and one of them leads, by a key at Consul: its token needs `key:write` on
@@ -73,6 +75,7 @@ impl Default for Controller {
             grace_period: Duration::from_secs(300),
             audit_interval: Duration::from_secs(600),
             create_secrets: true,
+            partition: None,
             dry_run: false,
             ha: false,
         }
@@ -199,6 +202,13 @@ fn rules(config: &ControllerConfig) -> Vec<Finding> {
             refuse(path, "must have 1 to 200 characters".to_owned());
         }
     }
+    // Unquoted in rules.
+    let is_plain = |name: &String| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    if controller.partition.as_ref().is_some_and(|name| !is_plain(name)) {
+        refuse("controller.partition", "may only have letters, digits and hyphens".to_owned());
+    }
     if controller.cluster.as_ref().is_some_and(|value| value.trim().is_empty()) {
         refuse("controller.cluster", "is empty: leave it out, or name one".to_owned());
     }
@@ -270,13 +280,14 @@ mod tests {
         {
             assert!(errors.contains(words), "{words}: {errors}");
         }
-        let text = r#"{"controller": {"secretNamePrefix": "a b", "interval": "1ms", "cluster": " "},
+        let text = r#"{"controller": {"secretNamePrefix": "a b", "interval": "1ms", "cluster": " ", "partition": "a\"b"},
             "consul": {"address": "127.0.0.1:8500"}}"#;
         let errors = load(text).unwrap_err();
         for path in [
             "controller.secretNamePrefix",
             "controller.interval",
             "controller.cluster",
+            "controller.partition",
             "consul.address",
         ] {
             assert!(errors.contains(path), "{path}: {errors}");

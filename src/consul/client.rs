@@ -33,7 +33,7 @@ pub struct Client {
     token: Arc<RwLock<Option<HeaderValue>>>,
     /// A call was refused because of the token.
     refused: Arc<Notify>,
-    tenancy: Arc<[(&'static str, String)]>,
+    pub(super) tenancy: Arc<[(&'static str, String)]>,
     pub(super) timeout: Duration,
 }
 
@@ -406,7 +406,12 @@ impl Client {
         self.request(method, call, id).query(&*self.tenancy)
     }
 
-    fn request(&self, method: Method, call: &'static str, id: Option<&str>) -> RequestBuilder {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        call: &'static str,
+        id: Option<&str>,
+    ) -> RequestBuilder {
         let mut url = self.base.clone();
         // `new` has made sure that the URL can have a path.
         if let Ok(mut path) = url.path_segments_mut() {

@@ -6,6 +6,7 @@
 //! | `acl` | policies and tokens, for the controller |
 //! | `session` | sessions and the keys that they hold, for the controller |
 //! | `login` | tokens for a proof of who one is, and when to get the next one |
+//! | `tenancy` | partitions and namespaces of Consul Enterprise, for the controller |
 //! | `error` | their failures, sorted by what a caller can do |
 //! | `types` | the bodies, in the agent's own spelling |
 //! | `registration` | service and proxy of a task, their checks and IDs (pure) |
@@ -33,6 +34,7 @@ mod node;
 mod redact;
 mod registration;
 mod session;
+mod tenancy;
 mod types;
 
 pub use acl::{AclLink, AclPolicy, AclToken};

@@ -8,6 +8,7 @@ mod command;
 pub mod definitions;
 pub mod demo;
 pub mod ecs;
+pub mod enterprise;
 pub mod envoy_stub;
 pub mod faults;
 pub mod gate;

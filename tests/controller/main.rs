@@ -1,6 +1,7 @@
 //! `taskmesh controller` against a real Consul with ACLs, default deny, and AWS as moto serves it.
 
 mod drift;
+mod enterprise;
 mod faults;
 mod lead;
 mod life;
