@@ -14,6 +14,7 @@ mod exits;
 mod faults;
 mod health;
 mod load;
+mod login;
 mod migrate;
 mod offer;
 mod oom;
