@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use testbed::mesh::{Acl, Consul, Kind, Ports, ServerOptions};
+use testbed::mesh::{Acl, Consul, Kind, Ports, ServerOptions, Token};
 use testbed::moto::{Moto, RoleKeys};
 use testbed::net::Lan;
 use testbed::skip::skip;
@@ -165,6 +165,18 @@ async fn consul(cloud: &Cloud) -> Option<(Consul, tempfile::TempDir)> {
             server.put("/v1/acl/binding-rule", MANAGEMENT, &rule).await.unwrap();
         }
     }
+    // The agent's method: by a role, since its rights are on all nodes.
+    let client = Token::agent("").rules;
+    let body = json!({ "Name": "client", "Rules": client });
+    server.put("/v1/acl/policy", MANAGEMENT, &body).await.unwrap();
+    let body = json!({ "Name": "ecs-client", "Policies": [{ "Name": "client" }] });
+    server.put("/v1/acl/role", MANAGEMENT, &body).await.unwrap();
+    let config =
+        json!({ "STSEndpoint": cloud.moto.url(), "BoundIAMPrincipalARNs": [format!("{api}api")] });
+    let body = json!({ "Name": "agents", "Type": "aws-iam", "Config": config });
+    server.put("/v1/acl/auth-method", MANAGEMENT, &body).await.unwrap();
+    let body = json!({ "AuthMethod": "agents", "BindType": "role", "BindName": "ecs-client" });
+    server.put("/v1/acl/binding-rule", MANAGEMENT, &body).await.unwrap();
     Some((server, dir))
 }
 
@@ -196,6 +208,23 @@ async fn a_real_consul_gives_a_token_for_the_tasks_role_and_takes_it_back() {
         assert_eq!(asked().await.0, 403);
         source.logout(&login.token).await.unwrap();
     }
+}
+
+/// As the README tells to make it; without a `MaxTokenTTL` the token does not end.
+#[tokio::test]
+async fn a_real_consul_gives_the_agents_token_by_a_role_of_its_own() {
+    let Some(cloud) = cloud().await else { return };
+    let Some((server, _dir)) = consul(&cloud).await else { return };
+    let client = Client::new(&format!("http://{}", server.http()), None).unwrap();
+    let login = json!({ "method": "plain", "agentMethod": "agents" });
+    let source = cloud.source(&cloud.api, login, &client).await;
+    let login = source.login("agents").await.unwrap();
+    assert_eq!(crate::consul::renew_at(login.issued, login.expires, 0.5), None);
+    let token = login.token.expose_secret();
+    let (_, own) = server.call("GET", "/v1/acl/token/self", token, &Value::Null).await.unwrap();
+    assert_eq!(own["Roles"][0]["Name"], "ecs-client", "{own}");
+    let nodes = server.call("GET", "/v1/catalog/nodes", token, &Value::Null).await.unwrap();
+    assert_eq!(nodes.1[0]["Node"], "server", "{nodes:?}");
 }
 
 #[tokio::test]
@@ -286,13 +315,14 @@ async fn the_development_mesh_takes_the_same_proof_and_ends_its_tokens() {
     let client = Client::new(&format!("http://{}", server.http()), None).unwrap();
     let config = json!({ "method": "m", "includeEntity": false, "serverIdHeader": SERVER_ID });
     let config: config::Login = serde_json::from_value(config).unwrap();
-    let keys = Credentials::new("AKID", "secret", Some("session".into()), None, "test");
+    let keys = Credentials::new("AKID", "sekrit", Some("sekrit too".into()), None, "test");
     let loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
     let loader = loader.credentials_provider(keys).endpoint_url("http://127.0.0.1:1");
     let sdk = aws::config(loader, REGION.to_owned()).load().await;
     let place = Place::of(&config, REGION.to_owned()).unwrap();
     let source = LoginSource::new(&config, place, &sdk, meta(&config, &task()), client).unwrap();
 
+    assert!(!format!("{source:?}").contains("sekrit"));
     let first = source.login("m").await.unwrap();
     let tokens = async || {
         let answer = server.call("GET", "/v1/acl/tokens", MANAGEMENT, &Value::Null).await.unwrap();
