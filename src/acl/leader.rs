@@ -208,9 +208,9 @@ impl<'a, L: Lock> Election<'a, L> {
         let is_free = whom.is_none();
         self.follows(whom, work);
         if !is_free {
-            // Not kept and renewed for what may be months.
+            // Not kept and renewed for what may be months. One that cannot be ended now ends by itself.
             if let Some(session) = self.session.take() {
-                self.lock.resign(&session, false).await?;
+                let _ended = self.lock.resign(&session, false).await;
             }
             return Ok(None);
         }

@@ -65,6 +65,45 @@ async fn a_controller_that_is_killed_at_each_of_its_writes_leaves_no_orphan() {
 }
 
 #[tokio::test]
+async fn writes_whose_answer_is_lost_are_found_done_or_made_again() {
+    let Some(place) = place(&["prod"]).await else { return };
+    let gate = place.gate().await;
+    let controller = place.controller_behind(&gate, json!({})).await;
+    let mut all = Vec::new();
+    for edge in [Edge::Before, Edge::After] {
+        gate.cut(Some((3, edge)));
+        let services: Vec<_> = (0..6).map(|n| format!("s{n}-{edge:?}").to_lowercase()).collect();
+        gate.fleet(|fleet| services.iter().for_each(|name| drop(fleet.run("prod", name))));
+        until_all(&place, &services, &controller).await;
+        all.extend(services);
+    }
+    assert_eq!(place.tokens("Token for s").await.len(), all.len());
+}
+
+#[tokio::test]
+async fn a_right_that_the_token_lacks_is_named_at_once() {
+    let Some(place) = place(&["prod"]).await else { return };
+    const TOKEN: &str = "00000000-0000-4000-8000-0000000000aa";
+    let policy = json!({ "Name": "reads", "Rules": "acl = \"read\"" });
+    place.consul.server_put("/v1/acl/policy", policy).await.expect("policy");
+    let token = json!({ "SecretID": TOKEN, "Policies": [{ "Name": "reads" }] });
+    place.consul.server_put("/v1/acl/token", token).await.expect("token");
+    for (port, ha, words) in [(19101, false, "acl:write"), (19102, true, "session:write")] {
+        let options = json!({ "token": TOKEN, "ha": ha, "listen": format!("127.0.0.1:{port}") });
+        let controller = place.controller("prod", options).await;
+        until(words, &controller, async || {
+            let Some(status) = place.status_at(port).await else { return false };
+            status["ready"] == false
+                && status["problems"].as_array().is_some_and(|problems| {
+                    let mut whys = problems.iter().filter_map(|p| p["why"].as_str());
+                    whys.any(|why| why.contains("Permission denied") && why.contains(words))
+                })
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn aws_that_says_too_often_is_asked_less_often_and_every_token_arrives() {
     let Some(place) = place(&["prod"]).await else { return };
     let gate = place.gate().await;

@@ -49,7 +49,9 @@ struct Shared {
     refused: u64,
     limits: Vec<(Vec<&'static str>, Bucket)>,
     /// At the write with this number, counted from 1.
-    hold: Option<(u64, Edge, oneshot::Sender<String>)>,
+    hold: Option<(u64, Hold)>,
+    /// Every write with a number that this divides is cut.
+    cut: Option<(u64, Edge)>,
     fleet: Option<Fleet>,
 }
 
@@ -122,8 +124,13 @@ impl Gate {
     pub fn hold(&self, n: u64, edge: Edge) -> oneshot::Receiver<String> {
         let (tell, told) = oneshot::channel();
         let mut shared = self.shared();
-        shared.hold = Some((shared.writes + n, edge, tell));
+        shared.hold = Some((shared.writes + n, Hold::For { edge, tell }));
         told
+    }
+
+    /// Cuts the connection of every `n`-th write; with `None` of none any more.
+    pub fn cut(&self, every: Option<(u64, Edge)>) {
+        self.shared().cut = every;
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -192,29 +199,57 @@ async fn pass(State(side): State<Side>, request: Request) -> Response {
     };
     let name = name(&head.method, head.uri.path(), &head.headers);
     let number = side.calls_so_far();
-    let (latency, held, answer) = arrives(&side.shared, &name, &body);
+    let (latency, fault, answer) = arrives(&side.shared, &name, &body);
     tokio::time::sleep(latency).await;
     if let Some(answer) = answer {
         side.answered(number);
         return answer;
     }
-    if let Some((Edge::Before, tell)) = held {
-        _ = tell.send(name).is_ok();
-        return std::future::pending().await;
-    }
+    let fault = match fault {
+        Some(fault) if fault.edge() == Edge::Before => return fault.happens(name).await,
+        fault => fault,
+    };
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("{}{path}", side.to);
     let answer = forward(&side.client, head.method, url, head.headers, body).await;
-    if let Some((Edge::After, tell)) = held {
-        _ = tell.send(name).is_ok();
-        return std::future::pending().await;
+    if let Some(fault) = fault {
+        return fault.happens(name).await;
     }
     side.answered(number);
     answer.unwrap_or_else(|e| (StatusCode::BAD_GATEWAY, format!("{e:#}")).into_response())
 }
 
-/// Where a call is held, and who is told of it.
-type Hold = (Edge, oneshot::Sender<String>);
+/// What becomes of a call besides being slow.
+enum Hold {
+    /// It is held for ever, and somebody is told of it.
+    For { edge: Edge, tell: oneshot::Sender<String> },
+    /// Its connection is cut.
+    Cut { edge: Edge },
+}
+
+impl Hold {
+    fn edge(&self) -> Edge {
+        match self {
+            Self::For { edge, .. } | Self::Cut { edge } => *edge,
+        }
+    }
+
+    async fn happens(self, name: String) -> Response {
+        match self {
+            Self::For { tell, .. } => {
+                _ = tell.send(name).is_ok();
+                std::future::pending().await
+            }
+            // An answer that breaks off before it has begun is all that a handler can do: the connection ends with it.
+            Self::Cut { .. } => {
+                let broken = futures_util::stream::once(async {
+                    Err::<Bytes, _>(std::io::Error::other("cut"))
+                });
+                ([(header::CONTENT_LENGTH, "1000")], Body::from_stream(broken)).into_response()
+            }
+        }
+    }
+}
 
 /// Counts a call, and decides what becomes of it: how late, held back, answered here.
 fn arrives(
@@ -230,14 +265,16 @@ fn arrives(
         shared.refused += 1;
         return (latency, None, Some(throttled()));
     }
-    let mut held = None;
+    let mut fault = None;
     if is_write(name) {
         shared.writes += 1;
         let now = shared.writes;
-        held = shared.hold.take_if(|(at, ..)| *at == now).map(|(_, edge, tell)| (edge, tell));
+        let cut = shared.cut.filter(|(every, _)| now.is_multiple_of(*every));
+        let held = shared.hold.take_if(|(at, _)| *at == now).map(|(_, held)| held);
+        fault = held.or(cut.map(|(_, edge)| Hold::Cut { edge }));
     }
     let answer = shared.fleet.as_ref().and_then(|fleet| fleet.answer(name, body));
-    (latency, held, answer.map(|json| aws(StatusCode::OK, json.to_string())))
+    (latency, fault, answer.map(|json| aws(StatusCode::OK, json.to_string())))
 }
 
 async fn forward(
