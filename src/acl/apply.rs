@@ -1,5 +1,6 @@
 //! Does what the plan says for one subject, step by step, until nothing is left to do.
 
+use super::hidden::Hidden;
 use super::plan::{Next, Pair, Rules, Secret, Seen, Step, Subject, Want, next};
 use crate::random::uuid;
 use std::io;
@@ -16,7 +17,7 @@ pub(crate) enum Learned {
     /// A policy's rules.
     Rules(String),
     /// A token itself.
-    Token(String),
+    Token(Hidden),
     /// It is not as it was when we looked: somebody else was faster, or has taken it away.
     Changed,
 }
@@ -100,7 +101,7 @@ pub(crate) async fn settle(
 /// One is enough for a run: a subject has one secret.
 fn new_pair() -> Result<Pair, End> {
     let random = |e: io::Error| End::Failed(Failure(format!("no random numbers: {e}")));
-    Ok(Pair { accessor: uuid().map_err(random)?, token: uuid().map_err(random)? })
+    Ok(Pair { accessor: uuid().map_err(random)?, token: uuid().map_err(random)?.into() })
 }
 
 /// Whether anything was written.

@@ -107,13 +107,13 @@ fn read(text: &str) -> Secret {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let field = |name: &str| value[name].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
     match (field("accessor_id"), field("token")) {
-        (Some(accessor), Some(token)) => Secret::Holds(Pair { accessor, token }),
+        (Some(accessor), Some(token)) => Secret::Holds(Pair { accessor, token: token.into() }),
         _ => Secret::Empty,
     }
 }
 
 fn written(pair: &Pair) -> String {
-    json!({ "accessor_id": pair.accessor, "token": pair.token }).to_string()
+    json!({ "accessor_id": pair.accessor, "token": pair.token.text() }).to_string()
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_secret_holds_a_pair_or_nothing() {
-        let pair = Pair { accessor: "a".to_owned(), token: "t".to_owned() };
+        let pair = Pair { accessor: "a".to_owned(), token: "t".to_owned().into() };
         assert_eq!(read(&written(&pair)), Secret::Holds(pair));
         for text in [
             "{}",

@@ -8,7 +8,6 @@ use super::plan::{Pair, Secret, Step, Subject};
 use super::rate::{Bucket, ECS_READS, Limit, SECRET_READS, SECRET_WRITES};
 use crate::aws::{ApiError, Kind};
 use crate::consul;
-use secrecy::{ExposeSecret, SecretString};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -245,7 +244,7 @@ impl Hands for RealHands {
                 const CALL: &str = "acl/token read";
                 self.count(CALL);
                 match consul.acl_token_secret(accessor).await {
-                    Ok(Some(token)) => Ok(Learned::Token(token.expose_secret().to_owned())),
+                    Ok(Some(token)) => Ok(Learned::Token(token.into())),
                     Ok(None) => Ok(Learned::Changed),
                     Err(e) => Err(self.of_consul(CALL, &e)),
                 }
@@ -259,13 +258,13 @@ impl Hands for RealHands {
                 self.written("acl/policy update", consul.acl_set_rules(id, &subject.rules)).await
             }
             Step::CreateToken { pair } => {
-                let token = SecretString::from(pair.token.clone());
+                let token = pair.token.secret();
                 let policies: Vec<_> = std::iter::once(&subject.policy)
                     .chain(&subject.more_policies)
                     .cloned()
                     .collect();
                 let about = &subject.token_description;
-                let create = consul.acl_create_token(&pair.accessor, &token, about, &policies);
+                let create = consul.acl_create_token(&pair.accessor, token, about, &policies);
                 self.written("acl/token create", create).await
             }
             Step::LinkToken { accessor, missing } => {

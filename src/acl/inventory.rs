@@ -1,5 +1,6 @@
 //! What is there, for one subject: from Consul's lists, and from what was read of it before (pure).
 
+use super::hidden::Hidden;
 use super::names::{
     CLIENT_POLICY, CLIENT_POLICY_ABOUT, CLIENT_TOKEN_ABOUT, CROSS_NAMESPACE_POLICY, Cluster, Kind,
     OURS, Owner, Service, client_rules,
@@ -64,7 +65,7 @@ pub(crate) struct Memory {
     /// Rules, by the policy's hash.
     pub(crate) rules: Option<(String, String)>,
     /// Tokens themselves, by accessor.
-    pub(crate) tokens: BTreeMap<String, String>,
+    pub(crate) tokens: BTreeMap<String, Hidden>,
 }
 
 impl Default for Memory {

@@ -15,6 +15,7 @@
 //! | `controller` | the rounds, and the work that they find |
 //! | `ground` | what services of Consul Enterprise stand on: partition, shared policy, namespaces |
 //! | `hands` | the steps, done |
+//! | `hidden` | a token itself |
 //! | `leader` | one leader among several: who may write, and how the lead changes hands |
 //! | `lock` | the lead, as a key at Consul |
 
@@ -25,6 +26,7 @@ pub(crate) mod desired;
 mod entry;
 pub(crate) mod ground;
 pub(crate) mod hands;
+pub(crate) mod hidden;
 pub(crate) mod inventory;
 pub(crate) mod leader;
 pub(crate) mod lock;

@@ -4,23 +4,16 @@
 //! or whether somebody else works on the same: the next run goes on from what it finds. The ids of a token go into the
 //! secret first; a token that no secret names could never be found again.
 
+use super::hidden::Hidden;
 use super::names::same_rules;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 /// A token's two ids, as they stand in a secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pair {
     pub(crate) accessor: String,
-    /// The token itself.
-    pub(crate) token: String,
-}
-
-impl fmt::Debug for Pair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pair({})", self.accessor)
-    }
+    pub(crate) token: Hidden,
 }
 
 /// What is wanted: names and words of the objects of one service, or of the clients of all tasks.
@@ -66,7 +59,7 @@ pub(crate) struct Token {
     /// Names of its policies.
     pub(crate) policies: Vec<String>,
     /// The token itself; `None`: not read yet.
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Hidden>,
     /// For how long no secret has named it, as far as we know.
     pub(crate) surplus_for: Duration,
 }

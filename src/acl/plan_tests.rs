@@ -17,7 +17,7 @@ fn subject() -> Subject {
 }
 
 fn pair(n: u32) -> Pair {
-    Pair { accessor: format!("accessor-{n}"), token: format!("token-{n}") }
+    Pair { accessor: format!("accessor-{n}"), token: format!("token-{n}").into() }
 }
 
 /// Consul and Secrets Manager, as far as one subject goes, with what they refuse.
@@ -74,7 +74,7 @@ impl World {
             }
             Step::ReadToken { accessor } => {
                 let (_, token, _) = self.tokens.get(accessor).ok_or("no such token")?;
-                seen.tokens.get_mut(accessor).ok_or("none")?.token = Some(token.clone());
+                seen.tokens.get_mut(accessor).ok_or("none")?.token = Some(token.clone().into());
             }
             Step::CreateSecret if self.secret.is_some() => return Err("exists"),
             Step::CreateSecret => self.secret = Some(Some(new.clone())),
@@ -93,7 +93,8 @@ impl World {
             Step::CreateToken { pair } => {
                 // Consul refuses a token whose policy is not there.
                 self.policy.as_ref().ok_or("no such policy")?;
-                self.tokens.insert(pair.accessor.clone(), (Maker::Us, pair.token.clone(), true));
+                self.tokens
+                    .insert(pair.accessor.clone(), (Maker::Us, pair.token.text().to_owned(), true));
             }
             Step::LinkToken { accessor, .. } => {
                 self.policy.as_ref().ok_or("no such policy")?;
@@ -141,7 +142,7 @@ impl World {
     fn is_whole(&self) -> bool {
         let Some(Some(pair)) = &self.secret else { return false };
         let token = self.tokens.get(&pair.accessor);
-        token == Some(&(Maker::Us, pair.token.clone(), true))
+        token == Some(&(Maker::Us, pair.token.text().to_owned(), true))
             && self.policy == Some((Maker::Us, subject().rules))
     }
 }
@@ -187,7 +188,7 @@ fn drifted(kind: u8, mut world: World) -> World {
         (2, _) => world.secret = Some(None),
         (3, _) => world.tokens.clear(),
         (4, Some(token)) => {
-            world.secret = Some(Some(Pair { accessor: token, token: "by hand".to_owned() }));
+            world.secret = Some(Some(Pair { accessor: token, token: "by hand".to_owned().into() }));
         }
         (5, _) => world.secret = Some(Some(pair(1000))),
         (6, _) => {
