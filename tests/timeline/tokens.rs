@@ -89,20 +89,6 @@ async fn caller_with_tokens(cluster: &Cluster, tokens: &Tokens) -> MeshTask {
     serving(cluster, plan).await
 }
 
-/// Deletes a token at the servers.
-async fn delete_token(cluster: &Cluster, secret: &str) {
-    let tokens = cluster.server_get("/v1/acl/tokens").await.expect("tokens");
-    for token in tokens.as_array().expect("list") {
-        let accessor = token["AccessorID"].as_str().expect("accessor").to_owned();
-        let path = format!("/v1/acl/token/{accessor}");
-        let whole = cluster.server_get(&path).await.expect("token");
-        if whole["SecretID"] == secret {
-            return cluster.server_delete(&path).await.expect("deleted");
-        }
-    }
-    panic!("no such token");
-}
-
 #[tokio::test]
 async fn a_task_that_starts_before_its_tokens_exist_says_so_and_goes_on_when_they_do() {
     let Some((cluster, tokens, moto)) = place().await else { return };
@@ -160,8 +146,8 @@ async fn tokens_are_replaced_under_load_and_no_request_is_lost() {
     until_counted(&task, Event::TokenReplaced, 2).await;
     load.wait_ok(200).await;
 
-    delete_token(&cluster, &tokens.service).await;
-    delete_token(&cluster, &tokens.agent).await;
+    cluster.delete_token(&tokens.service).await.expect("deleted");
+    cluster.delete_token(&tokens.agent).await.expect("deleted");
     // What agent and Envoy remember of a deleted token is over after 30 s.
     let began = tokio::time::Instant::now();
     while began.elapsed() < Duration::from_secs(40) {
@@ -209,7 +195,7 @@ async fn a_token_that_consul_refuses_is_read_again_at_once() {
     cluster.make_token("service-2", service).await.expect("token");
     moto.put_secret(REGION, "mesh-api", &pair(NEW_SERVICE)).await.expect("secret");
     // By hand, and before anybody was told. An agent remembers a token for 30 s.
-    delete_token(&cluster, &tokens.service).await;
+    cluster.delete_token(&tokens.service).await.expect("deleted");
     let replaced =
         async || (crate::support::count(&task, Event::TokenReplaced).await > 0).then_some(());
     let began = tokio::time::Instant::now();

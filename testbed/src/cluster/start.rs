@@ -147,8 +147,19 @@ impl Cluster {
     pub async fn make_token(&self, policy: &str, token: Token) -> Result<()> {
         let rules = json!({ "Name": policy, "Rules": token.rules });
         self.put_until_taken("/v1/acl/policy", rules).await?;
-        let token = json!({ "SecretID": token.secret, "Policies": [{ "Name": policy }] });
+        let token = json!({
+            "SecretID": token.secret, "AccessorID": accessor(&token.secret),
+            "Policies": [{ "Name": policy }]
+        });
         self.put_until_taken("/v1/acl/token", token).await
+    }
+
+    /// Deletes a token that [`Cluster::make_token`] made.
+    ///
+    /// # Errors
+    /// If the server does not answer with 200.
+    pub async fn delete_token(&self, secret: &str) -> Result<()> {
+        self.server_delete(&format!("/v1/acl/token/{}", accessor(secret))).await
     }
 
     async fn put_until_taken(&self, path: &str, body: Value) -> Result<()> {
@@ -161,6 +172,11 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The public name of a token, which is a UUID.
+fn accessor(secret: &str) -> String {
+    format!("acce5500{}", secret.get(8..).unwrap_or_default())
 }
 
 /// Any 32 bytes will do.
