@@ -129,6 +129,21 @@ impl Client {
         Ok(whole.map(|token| token.secret))
     }
 
+    /// `acl/token/self`: whether the servers know this token. An agent passes the question on, and does not keep the
+    /// answer, as it keeps what a call with a token has taught it.
+    ///
+    /// # Errors
+    /// All of [`Error`], but no "not found"; 401 where there are no ACLs.
+    pub async fn acl_knows(&self, token: &SecretString) -> Result<bool> {
+        let own: Result<Value> =
+            self.with_token(Some(token.clone()))?.get("acl/token", Some("self")).await;
+        match own {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_unknown_token() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// `acl/token`: makes a token with these two ids.
     ///
     /// # Errors

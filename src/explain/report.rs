@@ -252,6 +252,9 @@ fn registration(
         api: consul::http_address(&config.consul),
         token: match &config.consul.service_token {
             Some(_) => "each call carries the token of consul.serviceToken".to_owned(),
+            None if config.consul.login.is_some() => {
+                "each call carries the token that the login of consul.login gives".to_owned()
+            }
             None => "no call carries a token: consul.serviceToken is not set".to_owned(),
         },
         service_id: ids.service.clone(),
@@ -290,9 +293,10 @@ fn synced(plan: &Plan, source: &TaskSource) -> (Vec<String>, String) {
 
 fn commands(config: &Config, ids: &ServiceIds, dir: &Path) -> Commands {
     let consul = &config.consul;
-    let token = match &consul.service_token {
-        Some(_) => format!(
-            "consul.serviceToken, to consul as CONSUL_HTTP_TOKEN, to Envoy in {} (before Envoy \
+    let source = consul.service_token.as_ref().map(|_| "consul.serviceToken");
+    let token = match source.or(consul.login.as_ref().map(|_| "consul.login")) {
+        Some(source) => format!(
+            "{source}, to consul as CONSUL_HTTP_TOKEN, to Envoy in {} (before Envoy \
              1.34: in the bootstrap)",
             dir.join("consul-token.json").display()
         ),

@@ -105,7 +105,10 @@ impl Reader {
                     })
                 }
             };
-            let read = found.and_then(|text| self.keep(i, text));
+            let read = match found {
+                Ok(text) => self.keep(i, text).await,
+                Err(error) => Err(error),
+            };
             let what = *read.as_ref().unwrap_or_else(|error| match error {
                 StoredError::NotYet(_) => &Read::NotYet,
                 StoredError::Failed(_) => &Read::Failed,
@@ -128,7 +131,7 @@ impl Reader {
     }
 
     /// Puts a secret where everybody finds it, if it is another one.
-    fn keep(&mut self, i: usize, text: SecretString) -> Result<Read, StoredError> {
+    async fn keep(&mut self, i: usize, text: SecretString) -> Result<Read, StoredError> {
         let not_usable = |why: String| StoredError::NotYet(why);
         let book = &self.books[i];
         let item = book.item;
@@ -139,6 +142,10 @@ impl Reader {
         if let Some(pem) = item.pem() {
             check_pem(item.path(), pem, Some(&text)).map_err(|e| not_usable(e.to_string()))?;
         }
+        if held.is_some() && item.is_token() {
+            self.make_sure(&text).await?;
+        }
+        let book = &self.books[i];
         if item == SecretItem::ServiceToken {
             let token = Some(text.clone());
             self.consul.set_token(token).map_err(|e| not_usable(e.to_string()))?;
@@ -149,6 +156,23 @@ impl Reader {
             self.retired.push((self.site.epoch.elapsed() + RETIRED, old));
         }
         Ok(Read::New)
+    }
+
+    /// A token that works does not give way to one that Consul does not know: a controller writes the ids into the secret
+    /// first, and makes the token after that.
+    async fn make_sure(&self, new: &SecretString) -> Result<(), StoredError> {
+        if self.site.config.consul.acl.is_none() {
+            return Ok(());
+        }
+        match self.consul.acl_knows(new).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoredError::NotYet(
+                "Consul does not know the new token yet; the old one stays".to_owned(),
+            )),
+            Err(why) => Err(StoredError::NotYet(format!(
+                "cannot tell whether Consul knows the new token, so the old one stays: {why}"
+            ))),
+        }
     }
 
     async fn log_out_retired(&mut self) {

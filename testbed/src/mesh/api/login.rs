@@ -84,6 +84,12 @@ pub(crate) async fn logout(State(agent): Mesh, headers: HeaderMap) -> Answer {
 }
 
 /// All tokens, without their secrets.
+/// The caller's own token, as the servers know it.
+pub(crate) async fn own(State(agent): Mesh, caller: Caller) -> Answer {
+    let known = agent.catalog.read(|s| s.acl.tokens.get(&caller.token).map(shown));
+    known.map(Json).ok_or_else(|| forbidden("ACL not found"))
+}
+
 pub(crate) async fn tokens(State(agent): Mesh, caller: Caller) -> Answer {
     caller.need_read("acl", "")?;
     Ok(Json(agent.catalog.read(|s| s.acl.tokens.values().map(shown).collect())))

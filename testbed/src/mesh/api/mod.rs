@@ -67,6 +67,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/acl/login", post(login::login))
         .route("/v1/acl/logout", post(login::logout))
         .route("/v1/acl/token", put(write::token))
+        .route("/v1/acl/token/self", get(login::own))
         .route("/v1/acl/token/{accessor}", delete(write::delete_token))
         .route_layer(axum::middleware::from_fn_with_state(agent.clone(), write::forward));
     local.merge(reads).merge(writes).fallback(unknown).with_state(agent)
