@@ -44,6 +44,7 @@ pub struct Call {
 #[derive(Default)]
 struct Shared {
     latency: Duration,
+    delays: Vec<(&'static str, Duration)>,
     calls: Vec<Call>,
     writes: u64,
     refused: u64,
@@ -88,6 +89,11 @@ impl Gate {
     /// Every call takes so much longer.
     pub fn latency(&self, latency: Duration) {
         self.shared().latency = latency;
+    }
+
+    /// Calls of this name take so much longer besides.
+    pub fn delay(&self, call: &'static str, by: Duration) {
+        self.shared().delays.push((call, by));
     }
 
     /// These calls of AWS share a bucket of so many a second, and so many at once; beyond it they are refused as AWS does.
@@ -258,7 +264,8 @@ fn arrives(
     body: &[u8],
 ) -> (Duration, Option<Hold>, Option<Response>) {
     let mut shared = lock(shared);
-    let latency = shared.latency;
+    let delays = shared.delays.iter().filter(|(call, _)| *call == name);
+    let latency = shared.latency + delays.map(|(_, by)| *by).sum::<Duration>();
     shared.calls.push(Call { name: name.to_owned(), arrived: Instant::now(), answered: None });
     let mut limits = shared.limits.iter_mut();
     if limits.any(|(calls, bucket)| calls.contains(&name) && !bucket.take()) {
@@ -304,8 +311,10 @@ fn name(method: &Method, path: &str, headers: &HeaderMap) -> String {
     match target.and_then(|target| target.split('.').nth(1)) {
         Some(action) => action.to_owned(),
         None => {
-            let parts: Vec<_> = path.trim_start_matches("/v1/").split('/').take(2).collect();
-            format!("{method} {}", parts.join("/"))
+            let path = path.trim_start_matches("/v1/");
+            // A key is one object's own from its beginning.
+            let fixed = if path.starts_with("kv/") { 1 } else { 2 };
+            format!("{method} {}", path.split('/').take(fixed).collect::<Vec<_>>().join("/"))
         }
     }
 }
@@ -333,6 +342,7 @@ mod tests {
     fn calls_are_named_without_what_is_one_objects_own() {
         let mut headers = HeaderMap::new();
         assert_eq!(name(&Method::PUT, "/v1/acl/policy/0123", &headers), "PUT acl/policy");
+        assert_eq!(name(&Method::GET, "/v1/kv/taskmesh%2Fprod", &headers), "GET kv");
         headers.insert("x-amz-target", "secretsmanager.GetSecretValue".parse().expect("header"));
         assert_eq!(name(&Method::POST, "/", &headers), "GetSecretValue");
         for (name, writes) in [
