@@ -27,7 +27,6 @@ pub mod app;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the actor that logs in comes next"))]
 mod aws_login;
 pub mod cli;
 pub mod config;

@@ -54,7 +54,11 @@ impl LogIns {
             return Err(StoredError::NotYet("waits for the agent to join".to_owned()));
         }
         let made = self.source().await?.login(method).await;
-        let made = made.map_err(|error| StoredError::Failed(error.to_string()))?;
+        let made = made.map_err(|error| match error.may_pass() {
+            true => StoredError::NotYet(error.to_string()),
+            // A person has to cure it, in Consul or in IAM: more rarely.
+            false => StoredError::Failed(error.to_string()),
+        })?;
         let jitter = f64::from(any_number()) / f64::from(u32::MAX);
         let again_after = crate::consul::renew_at(made.issued, made.expires, jitter);
         Ok(Made { token: made.token, again_after })
