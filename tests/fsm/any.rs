@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use taskmesh::admin::Request;
 use taskmesh::config::{LeaveOrder, OnBudgetSpent};
 use taskmesh::supervisor::{
-    Event, Inbound, OwnChecks, PeersView, Plan, Role, Source, Synced, TimerId,
+    Event, Inbound, Need, OwnChecks, PeersView, Plan, Role, Source, Synced, TimerId,
 };
 
 /// Coarse, so that things often happen at the same moment.
@@ -141,6 +141,18 @@ fn any_role() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Agent), Just(Role::Envoy)]
 }
 
+fn any_need() -> impl Strategy<Value = Need> {
+    prop_oneof![Just(Need::AgentStart), Just(Need::AgentToken), Just(Need::ServiceToken)]
+}
+
+/// Secrets that come late, or never.
+fn any_secrets() -> impl Strategy<Value = Vec<(Need, Option<u64>)>> {
+    prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec((any_need(), perhaps(3000)), 1..4),
+    ]
+}
+
 /// What can happen from outside at any time.
 fn any_happening() -> impl Strategy<Value = What> {
     let fact = |event| Just(What::Fact(event, None));
@@ -155,6 +167,9 @@ fn any_happening() -> impl Strategy<Value = What> {
         1 => fact(Event::TaskUnreadable("down".to_owned())),
         1 => fact(Event::ActorDown { actor: "envoy", why: "a bug".to_owned() }),
         1 => Just(What::Change(|s| s.metadata = None)),
+        2 => any_need().prop_map(|need| What::Fact(Event::SecretRead(need), None)),
+        1 => fact(Event::AgentTokenReplaced),
+        1 => fact(Event::Hangup),
     ]
 }
 
@@ -206,8 +221,15 @@ fn any_garbage() -> impl Strategy<Value = Event> {
 /// A world that is told to end by `TERM` at 20 s at the latest.
 pub(crate) fn any_world() -> impl Strategy<Value = World> {
     let happenings = prop::collection::vec((takes(15_000), any_happening()), 0..6);
-    (any_plan(), any_script(), happenings).prop_map(|(plan, script, happenings)| {
+    let parts = (any_plan(), any_script(), any_secrets(), happenings);
+    parts.prop_map(|(mut plan, script, secrets, happenings)| {
+        plan.awaits = secrets.iter().map(|(need, _)| *need).collect();
         let mut world = World::of(plan, script).at(20_000, What::EcsStops);
+        for (need, at) in secrets {
+            if let Some(at) = at {
+                world.put(ms(at), What::Fact(Event::SecretRead(need), None));
+            }
+        }
         for (at, what) in happenings {
             let known = !matches!(what, What::AppEnds(i, _) if i >= world.crew.script.apps.len());
             if known {

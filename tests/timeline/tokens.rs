@@ -9,6 +9,7 @@ use std::time::Duration;
 use taskmesh::timeline::Event;
 use testbed::cluster::{Backend, Cluster, MeshTask, TaskPlan, Tokens};
 use testbed::definitions::wrapped;
+use testbed::faults::{Kind, Witness};
 use testbed::load::{Load, LoadSpec};
 use testbed::mesh::Token;
 use testbed::moto::Moto;
@@ -214,6 +215,8 @@ async fn a_token_that_consul_refuses_is_read_again_at_once() {
     cluster.make_token("service-2", service).await.expect("token");
     moto.put_secret(REGION, "mesh-api", &pair(NEW_SERVICE)).await.expect("secret");
     // By hand, and before anybody was told. An agent remembers a token for 30 s.
+    let mut fault =
+        Witness::of(Kind::Servers, "The service token is deleted, another is in its secret");
     cluster.delete_token(&tokens.service).await.expect("deleted");
     let replaced =
         async || (crate::support::count(&task, Event::TokenReplaced).await > 0).then_some(());
@@ -222,7 +225,42 @@ async fn a_token_that_consul_refuses_is_read_again_at_once() {
         assert!(began.elapsed() < 2 * LONG, "{}", task.last_lines(40));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    fault.shows("timeline and log: `token-replaced: service`");
     crate::support::until_offered(&cluster, &task).await;
+    fault.mended(
+        "the secret is read again at the first 403; the agent may remember the old one for 30 s",
+    );
+}
+
+#[tokio::test]
+async fn secrets_manager_that_is_away_is_named_and_waited_for() {
+    let Some((cluster, tokens, moto)) = place().await else { return };
+    drop(moto);
+    let mut fault = Witness::of(Kind::Ecs, "Secrets Manager is away at the start");
+    let task = cluster.task(plan(&cluster, json!({}))).await.expect("task");
+    until_held(&task, "secrets", "secret mesh-api: cannot ask Secrets Manager").await;
+    fault.told("`/ready`: `secrets`, with each secret and why");
+    let moto = Moto::start(cluster.lan().hub()).await.expect("moto");
+    fill(&moto, &tokens).await;
+    fault.lifted();
+    task.wait_event(Event::Ready, LONG).await.expect("ready");
+    fault.mended("it is asked again, every 30 s at the least, while the agent has long joined");
+    task.wait_event(Event::Offered, LONG).await.expect("offered");
+
+    let mut fault = Witness::of(Kind::Ecs, "Secrets Manager is away while the task runs");
+    drop(moto);
+    assert!(task.ecs.container("taskmesh").expect("taskmesh").signal(Signal::SIGHUP));
+    let said = until("named", &task, async || problem(&task, "secrets").await).await;
+    assert!(said["why"].as_str().expect("why").contains("cannot ask Secrets Manager"), "{said}");
+    fault.told("`/v1/status`: `secrets`, with each secret and why");
+    let ready = task.admin("/ready").await.expect("ready");
+    assert_eq!(ready["ready"], true, "{ready}");
+    crate::support::until_offered(&cluster, &task).await;
+    fault.ended("the task serves on with the tokens that it has");
+    task.ecs.stop();
+    let (result, timeline) = task.wait_stopped(LONG).await.expect("stopped");
+    Seen(timeline).cause(Event::PeersUpdated, "confirmed");
+    assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
 }
 
 #[tokio::test]

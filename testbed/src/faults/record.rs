@@ -20,7 +20,7 @@ pub enum Kind {
     Registration,
     /// Consul's servers, names, tokens.
     Servers,
-    /// The task metadata and the ECS API.
+    /// The task metadata and AWS's APIs.
     Ecs,
     /// Disks, ports, memory, our own output.
     Machine,
@@ -37,7 +37,7 @@ impl Kind {
             Self::Process => "Processes",
             Self::Registration => "What the agent knows of us",
             Self::Servers => "Consul's servers",
-            Self::Ecs => "Task metadata and the ECS API",
+            Self::Ecs => "Task metadata and AWS's APIs",
             Self::Machine => "Disks, ports, memory, output",
         }
     }
