@@ -207,6 +207,42 @@ async fn a_token_that_consul_does_not_know_yet_takes_no_others_place() {
 }
 
 #[tokio::test]
+async fn no_garbage_in_a_secret_takes_a_tokens_place() {
+    let Some((cluster, tokens, moto)) = place().await else { return };
+    fill(&moto, &tokens).await;
+    let task = serving(&cluster, plan(&cluster, json!({}))).await;
+    let token = |token: &str| pair(token).to_string();
+    for garbage in [
+        "{}".to_owned(),
+        "[]".to_owned(),
+        "s3cret-garbage".to_owned(),
+        r#"{"token": {"token": "x"}}"#.to_owned(),
+        token(""),
+        token("two\nlines"),
+        token("\u{0}\u{7}"),
+        token("t\u{f6}ken"),
+        token("s3cret-garbage"),
+        token(&"x".repeat(60_000)),
+    ] {
+        moto.put_secret_text(REGION, "mesh-api", &garbage).await.expect("secret");
+        assert!(task.ecs.container("taskmesh").expect("taskmesh").signal(Signal::SIGHUP));
+        let shown: String = garbage.chars().take(40).collect();
+        until(&shown, &task, async || problem(&task, "secrets").await).await;
+        let ready = task.admin("/ready").await.expect("ready");
+        assert_eq!(ready["ready"], true, "{shown}: {ready}");
+        moto.put_secret(REGION, "mesh-api", &pair(&tokens.service)).await.expect("secret");
+        until("whole again", &task, async || {
+            problem(&task, "secrets").await.is_none().then_some(())
+        })
+        .await;
+    }
+    crate::support::until_offered(&cluster, &task).await;
+    assert_eq!(crate::support::count(&task, Event::TokenReplaced).await, 0);
+    let log = task.last_lines(usize::MAX);
+    assert!(!log.contains("s3cret-garbage"), "a secret is in the log: {log}");
+}
+
+#[tokio::test]
 async fn a_token_that_consul_refuses_is_read_again_at_once() {
     let Some((cluster, tokens, moto)) = place().await else { return };
     fill(&moto, &tokens).await;

@@ -42,11 +42,19 @@ impl Moto {
     /// # Errors
     /// If it is refused.
     pub async fn put_secret(&self, region: &str, name: &str, value: &Value) -> Result<()> {
+        self.put_secret_text(region, name, &value.to_string()).await
+    }
+
+    /// The same of one that holds any text.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn put_secret_text(&self, region: &str, name: &str, text: &str) -> Result<()> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // The new version's name, which an SDK would make up.
         let version = format!("testbed-{:032}", NEXT.fetch_add(1, Ordering::Relaxed));
         let body = json!({
-            "SecretId": name, "SecretString": value.to_string(), "ClientRequestToken": version
+            "SecretId": name, "SecretString": text, "ClientRequestToken": version
         });
         self.secrets(region, "UpdateSecret", &body).await.map(drop)
     }
