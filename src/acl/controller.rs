@@ -343,13 +343,9 @@ impl Controller {
     /// Remembers and tells what came of it.
     fn keep(&self, key: &Key, subject: &Subject, outcome: &Outcome, began: Duration) {
         let now = self.now();
-        for step in &outcome.writes {
-            tracing::info!(
-                service = subject.about,
-                "{}{}",
-                prefix(self.dry_run),
-                step.words(subject)
-            );
+        // A dry run prints them.
+        for step in outcome.writes.iter().filter(|_| !self.dry_run) {
+            tracing::info!(service = subject.about, "{}", step.words(subject));
         }
         for drift in &outcome.drift {
             tracing::warn!(service = subject.about, %drift, "left as it is");
@@ -408,8 +404,4 @@ impl Work for Controller {
     fn told(&self) {
         self.publish();
     }
-}
-
-fn prefix(dry_run: bool) -> &'static str {
-    if dry_run { "would " } else { "" }
 }

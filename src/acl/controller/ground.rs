@@ -64,7 +64,10 @@ impl Controller {
             self.hands.lay(&part, partition).await?;
         }
         let words = part.words(partition);
-        tracing::info!(service = "all", "{}{words}", super::prefix(self.dry_run));
+        // As `keep` has it.
+        if !self.dry_run {
+            tracing::info!(service = "all", "{words}");
+        }
         let mut state = self.state.borrow_mut();
         *state.writes.entry(part.name()).or_default() += 1;
         state.ground.after(&part);
