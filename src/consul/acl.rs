@@ -133,7 +133,7 @@ impl Client {
     /// answer, as it keeps what a call with a token has taught it.
     ///
     /// # Errors
-    /// All of [`Error`], but no "not found"; 401 where there are no ACLs.
+    /// All of [`Error`](super::Error), but no "not found"; 401 where there are no ACLs.
     pub async fn acl_knows(&self, token: &SecretString) -> Result<bool> {
         let own: Result<Value> =
             self.with_token(Some(token.clone()))?.get("acl/token", Some("self")).await;

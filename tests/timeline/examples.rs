@@ -110,7 +110,7 @@ impl Example {
         variables.extend(port.map(|port| ("app_port", port.to_string())));
 
         let dir = tempfile::tempdir().expect("dir");
-        let mut secrets = Secrets::new(cluster, dir.path());
+        let mut secrets = Secrets::new(name, cluster, dir.path());
         if self.is_secured() {
             let token = format!("00000000-0000-4000-8000-0000000001{number:02x}");
             cluster.make_token(name, Token::service(&token, &service)).await.expect("token");
@@ -147,6 +147,8 @@ impl Example {
 
 /// The values for the secrets of an example, each given in the way that the example asks for.
 struct Secrets<'a> {
+    /// Of the example: they share one Secrets Manager.
+    name: &'a str,
     dir: &'a Path,
     values: Vec<(&'static str, String)>,
     env: Vec<(String, String)>,
@@ -157,7 +159,7 @@ struct Secrets<'a> {
 const REGION: &str = "us-east-1";
 
 impl<'a> Secrets<'a> {
-    fn new(cluster: &Cluster, dir: &'a Path) -> Self {
+    fn new(name: &'a str, cluster: &Cluster, dir: &'a Path) -> Self {
         let security = cluster.security();
         let ca = security.ca.as_ref().map(|ca| std::fs::read_to_string(ca).expect("CA"));
         let tokens = security.tokens.as_ref();
@@ -167,7 +169,7 @@ impl<'a> Secrets<'a> {
             ("agentToken", tokens.map(|tokens| tokens.agent.clone())),
         ];
         let values = values.into_iter().filter_map(|(key, value)| Some((key, value?)));
-        Self { dir, values: values.collect(), env: Vec::new(), stored: Vec::new() }
+        Self { name, dir, values: values.collect(), env: Vec::new(), stored: Vec::new() }
     }
 
     /// Sets the variables that a section names; gives what to change where it names files.
@@ -188,8 +190,10 @@ impl<'a> Secrets<'a> {
             if let Some(name) = env {
                 self.env.push((name.to_owned(), secret.clone()));
             } else if let Some(id) = id {
-                let key = value["secretsManager"]["jsonKey"].as_str().map(str::to_owned);
-                self.stored.push((id.to_owned(), key, secret.clone()));
+                let part = value["secretsManager"]["jsonKey"].as_str().map(str::to_owned);
+                let id = format!("{}/{id}", self.name);
+                self.stored.push((id.clone(), part, secret.clone()));
+                change.insert(key.clone(), json!({ "secretsManager": { "secretId": id } }));
             } else {
                 let path = self.dir.join(key);
                 // Most files end in a line break.
