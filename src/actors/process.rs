@@ -166,10 +166,15 @@ impl Beat {
 
 /// Up to a quarter less.
 pub(super) fn jittered(delay: Duration) -> Duration {
+    delay.mul_f64(1.0 - 0.25 * chance())
+}
+
+/// From 0 to 1, another one each time.
+pub(super) fn chance() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     // Its keys are random in each thread, and others each time.
     let random = RandomState::new().hash_one(());
-    delay.mul_f64(1.0 - 0.25 * (f64::from(random as u32) / f64::from(u32::MAX)))
+    f64::from(random as u32) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

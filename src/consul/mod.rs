@@ -33,6 +33,7 @@ mod login;
 mod node;
 mod redact;
 mod registration;
+#[cfg(feature = "aws")]
 mod session;
 mod tenancy;
 mod types;
@@ -58,5 +59,6 @@ pub use registration::{
     ServiceIds, alias_check, listener_check, locality, maintenance_check_id, proxy, service,
     service_name,
 };
+#[cfg(feature = "aws")]
 pub use session::LockKey;
 pub use types::*;

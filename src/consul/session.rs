@@ -4,6 +4,8 @@
 use super::Result;
 use super::client::{Answer, Client, WAIT_JITTER, decode, found, index, success};
 use crate::wire::null_as_default;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,7 +26,8 @@ pub struct LockKey {
 impl LockKey {
     /// What its holder has written into it.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&base64(&self.value)).into_owned()
+        let value = BASE64_STANDARD.decode(&self.value).unwrap_or_default();
+        String::from_utf8_lossy(&value).into_owned()
     }
 }
 
@@ -128,21 +131,6 @@ impl Client {
 }
 
 const KV: &str = "kv";
-
-/// Decodes Base64; ends where it is none.
-fn base64(text: &str) -> Vec<u8> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0u32);
-    for digit in text.bytes().map_while(|c| DIGITS.iter().position(|digit| *digit == c)) {
-        bits = bits << 6 | digit as u32;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
-    }
-    out
-}
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use testbed::cluster::{Backend, Cluster, beside_us};
+use testbed::cluster::{Backend, Cluster};
 use testbed::gate::Gate;
 use testbed::moto::Moto;
-use testbed::net::{Process, ProcessSpec};
+use testbed::net::Process;
 use tokio::time::Instant;
 
 pub(crate) const REGION: &str = "us-east-1";
@@ -101,14 +101,9 @@ impl Place {
             "admin": { "listen": options.get("listen").cloned().unwrap_or(json!("127.0.0.1:0")) },
             "consul": { "address": consul, "token": { "env": "TOKEN" } },
         });
-        let program = beside_us("taskmesh").expect("taskmesh");
-        let spec = ProcessSpec::new(program, [&["controller"], args].concat())
-            .env("TASKMESH_CONTROLLER_CONFIG_JSON", config.to_string())
-            .env("TOKEN", options["token"].as_str().unwrap_or(MANAGEMENT))
-            .env("AWS_ENDPOINT_URL", gate.map_or(self.moto.url(), Gate::aws))
-            .env("AWS_REGION", REGION)
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test");
+        let token = options["token"].as_str().unwrap_or(MANAGEMENT);
+        let aws = gate.map_or(self.moto.url(), Gate::aws);
+        let spec = Moto::controller(&config, token, aws, args).expect("taskmesh");
         hub.spawn_process(spec).await.expect("controller")
     }
 

@@ -13,7 +13,7 @@ use testbed::faults::{Kind, Witness};
 use testbed::load::{Load, LoadSpec};
 use testbed::mesh::Token;
 use testbed::moto::Moto;
-use testbed::net::{Process, ProcessSpec};
+use testbed::net::Process;
 
 const REGION: &str = "us-east-1";
 const NEW_SERVICE: &str = "00000000-0000-4000-8000-0000000000b2";
@@ -366,14 +366,7 @@ async fn controller(cluster: &Cluster, moto: &Moto) -> Process {
         "consul": { "address": format!("http://{}:8500", hub.ip()), "token": { "env": "TOKEN" } },
     });
     let management = &cluster.security().tokens.as_ref().expect("ACLs").management;
-    let program = testbed::cluster::beside_us("taskmesh").expect("taskmesh");
-    let spec = ProcessSpec::new(program, ["controller"])
-        .env("TASKMESH_CONTROLLER_CONFIG_JSON", config.to_string())
-        .env("TOKEN", management)
-        .env("AWS_ENDPOINT_URL", moto.url())
-        .env("AWS_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test");
+    let spec = Moto::controller(&config, management, moto.url(), &[]).expect("taskmesh");
     hub.spawn_process(spec).await.expect("controller")
 }
 

@@ -60,12 +60,9 @@ impl Controller {
     }
 
     async fn lay(&self, part: Part, partition: &str) -> Result<(), Failure> {
+        let words = part.words(partition);
         if !self.dry_run {
             self.hands.lay(&part, partition).await?;
-        }
-        let words = part.words(partition);
-        // As `keep` has it.
-        if !self.dry_run {
             tracing::info!(service = "all", "{words}");
         }
         let mut state = self.state.borrow_mut();

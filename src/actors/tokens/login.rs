@@ -59,7 +59,7 @@ impl LogIns {
             // A person has to cure it, in Consul or in IAM: more rarely.
             false => StoredError::Failed(error.to_string()),
         })?;
-        let jitter = f64::from(any_number()) / f64::from(u32::MAX);
+        let jitter = crate::actors::process::chance();
         let again_after = crate::consul::renew_at(made.issued, made.expires, jitter);
         Ok(Made { token: made.token, again_after })
     }
@@ -93,13 +93,6 @@ impl LogIns {
         }
         self.source.as_ref().ok_or_else(|| failed("no way to log in".to_owned()))
     }
-}
-
-/// Any number: its keys are random in each thread, and others each time.
-#[cfg(feature = "aws")]
-fn any_number() -> u32 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(()) as u32
 }
 
 #[cfg(not(feature = "aws"))]

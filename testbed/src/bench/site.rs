@@ -8,10 +8,10 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::table::Quiet;
-use crate::cluster::{Backend, Cluster, beside_us};
+use crate::cluster::{Backend, Cluster};
 use crate::gate::Gate;
 use crate::moto::Moto;
-use crate::net::{Process, ProcessSpec};
+use crate::net::Process;
 
 const CLUSTER: &str = "prod";
 /// In-region calls of AWS.
@@ -50,13 +50,7 @@ impl Site {
             "consul": { "address": gate.consul(), "token": { "env": "TOKEN" } },
             "log": { "level": "warn" },
         });
-        let spec = ProcessSpec::new(beside_us("taskmesh")?, ["controller"])
-            .env("TASKMESH_CONTROLLER_CONFIG_JSON", config.to_string())
-            .env("TOKEN", tokens.management)
-            .env("AWS_ENDPOINT_URL", gate.aws())
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test");
+        let spec = Moto::controller(&config, &tokens.management, gate.aws(), &[])?;
         let began = Instant::now();
         let process = hub.spawn_process(spec).await?;
         Ok(Self { process, gate, began, _moto: moto, _consul: consul })

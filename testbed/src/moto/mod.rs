@@ -6,6 +6,7 @@ mod tasks;
 
 pub use roles::RoleKeys;
 
+use crate::cluster::beside_us;
 use crate::net::{Host, Process, ProcessSpec};
 use crate::parts;
 use anyhow::{Context, Result, bail};
@@ -49,6 +50,27 @@ impl Moto {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(moto)
+    }
+
+    /// The process of a controller: its configuration, in which the token is `{"env": "TOKEN"}`, the token, and where AWS
+    /// is for it.
+    ///
+    /// # Errors
+    /// If `taskmesh` is not built.
+    pub fn controller(
+        config: &Value,
+        token: &str,
+        aws: &str,
+        args: &[&str],
+    ) -> Result<ProcessSpec> {
+        let spec = ProcessSpec::new(beside_us("taskmesh")?, [&["controller"], args].concat())
+            .env("TASKMESH_CONTROLLER_CONFIG_JSON", config.to_string())
+            .env("TOKEN", token)
+            .env("AWS_ENDPOINT_URL", aws)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test");
+        Ok(spec)
     }
 
     /// For `AWS_ENDPOINT_URL`.
