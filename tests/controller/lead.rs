@@ -11,6 +11,9 @@ use tokio::time::Instant;
 /// Consul frees the key 20 s after the last renewal; its delay is 1 s more, the rest is for two busy cores.
 const AFTER_A_CRASH: Duration = Duration::from_secs(40);
 
+/// So many services the controller works at at once, each with one call at a time.
+const SIDE_BY_SIDE: usize = 16;
+
 /// A controller that may lead, behind a gate that counts what it writes.
 struct Replica {
     process: Process,
@@ -97,38 +100,31 @@ async fn a_leader_that_is_killed_is_followed() {
 async fn a_leader_that_was_frozen_writes_nothing_after_it_thaws() {
     let Some(place) = place(&["prod"]).await else { return };
     let (first, second) = pair(&place).await;
-    // Slow, and all at once, so that it is frozen in the midst of its work.
-    first.gate.latency(Duration::from_millis(100));
+    // It is frozen in the midst of its work, with each of its hands waiting for an answer: so there is no call that was
+    // let go and has not left the process yet.
+    first.gate.delay("CreateSecret", Duration::from_secs(6));
     let services: Vec<_> = (0..40).map(|n| format!("s{n}")).collect();
-    let before = first.gate.writes();
     for gate in [&first.gate, &second.gate] {
         gate.fleet(|fleet| {
             drop(fleet.run("prod", "api"));
             services.iter().for_each(|name| drop(fleet.run("prod", name)));
         });
     }
-    until("it works", &first.process, async || first.gate.writes() > before + 8).await;
+    let waits = async || first.gate.under_way("CreateSecret") == SIDE_BY_SIDE;
+    until("each hand waits", &first.process, waits).await;
+    // It is told late that it has lost the lead: only its own clock can keep it from writing until then.
+    first.gate.keep_answers(Some("GET kv"));
+    first.gate.delay("PUT session/renew", Duration::from_millis(1500));
     assert!(first.process.signal(Signal::SIGSTOP));
-    // What was on its way is there: on a busy machine that takes its time.
-    let mut frozen = first.gate.writes();
-    loop {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        match std::mem::replace(&mut frozen, first.gate.writes()) {
-            before if before == frozen => break,
-            _ => {}
-        }
-    }
-    assert!(frozen < before + 60, "there was work left");
+    let frozen = first.gate.writes();
 
     second.until_leads(&place).await;
     for name in &services {
         place.until_whole(name, &second.process).await;
     }
-    // It is told late that it has lost the lead: only its own clock can keep it from writing until then.
-    for call in ["PUT session/renew", "GET kv"] {
-        first.gate.delay(call, Duration::from_millis(1500));
-    }
     assert!(first.process.signal(Signal::SIGCONT));
+    first.until(&place, "it does not lead", async |status| status["leader"] == false).await;
+    first.gate.keep_answers(None);
     first.until_follows(&place, &second).await;
     second.gate.fleet(|fleet| drop(fleet.run("prod", "web")));
     place.until_whole("web", &second.process).await;

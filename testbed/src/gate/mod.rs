@@ -45,6 +45,8 @@ pub struct Call {
 struct Shared {
     latency: Duration,
     delays: Vec<(&'static str, Duration)>,
+    /// Calls with this name get their answers later.
+    kept: Option<&'static str>,
     calls: Vec<Call>,
     writes: u64,
     refused: u64,
@@ -96,6 +98,11 @@ impl Gate {
         self.shared().delays.push((call, by));
     }
 
+    /// Keeps the answers of calls with this name, those under way too; with `None` of none any more.
+    pub fn keep_answers(&self, of: Option<&'static str>) {
+        self.shared().kept = of;
+    }
+
     /// These calls of AWS share a bucket of so many a second, and so many at once; beyond it they are refused as AWS does.
     pub fn limit(&self, calls: &[&'static str], rate: f64, burst: f64) {
         self.shared().limits.push((calls.to_vec(), Bucket::new(rate, burst)));
@@ -119,6 +126,12 @@ impl Gate {
     /// Calls that change secrets, policies or tokens.
     pub fn writes(&self) -> u64 {
         self.shared().writes
+    }
+
+    /// Calls of this name that have come and are not answered.
+    pub fn under_way(&self, call: &str) -> usize {
+        let waits = |known: &&Call| known.answered.is_none() && known.name == call;
+        self.shared().calls.iter().filter(waits).count()
     }
 
     /// Calls that were refused as too many.
@@ -220,6 +233,9 @@ async fn pass(State(side): State<Side>, request: Request) -> Response {
     let answer = forward(&side.client, head.method, url, head.headers, body).await;
     if let Some(fault) = fault {
         return fault.happens(name).await;
+    }
+    while lock(&side.shared).kept == Some(name.as_str()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     side.answered(number);
     answer.unwrap_or_else(|e| (StatusCode::BAD_GATEWAY, format!("{e:#}")).into_response())
