@@ -1,4 +1,8 @@
 //! Runs the Consul agent: writes its config, starts it, tells when it answers and when it knows a server.
+//!
+//! An agent ends on a key that it does not know, so which keys the config may have depends on its version. To ask the
+//! executable costs a start of it, 0.1 s of the task's own start on a small machine. So the first config is written for
+//! a current agent, which says its version once it answers; only if it ends before that the executable is asked.
 
 use super::alive::{self, Asked};
 use super::process::{Beat, Runner, jittered};
@@ -63,8 +67,11 @@ pub(crate) struct State {
     consul: Client,
     reports: Reports,
     identity: Option<Arc<Identity>>,
-    version: Option<Result<Version, Unusable>>,
-    /// A start is waiting for the version.
+    /// The executable cannot be used.
+    unusable: Option<Unusable>,
+    /// It is being asked for its version.
+    asking: bool,
+    /// A start is waiting: for who we are, or for the version.
     wanted: bool,
     recovery_token: Option<SecretString>,
     /// No agent was started yet.
@@ -91,7 +98,8 @@ impl Actor for ConsulAgent {
             consul,
             reports,
             identity: None,
-            version: None,
+            unusable: None,
+            asking: false,
             wanted: false,
             recovery_token: recovery_token.map(SecretString::from),
             first_start: true,
@@ -99,39 +107,28 @@ impl Actor for ConsulAgent {
         })
     }
 
-    async fn post_start(
-        &self,
-        myself: ActorRef<Msg>,
-        s: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
-        // Beside the read of the metadata: which keys the config may have depends on the version.
-        let site = s.site.clone();
-        work::spawn(Role::Agent.actor(), &s.reports, async move {
-            let version = version(&site).await;
-            super::tell(&myself, Msg::Version(version));
-        });
-        Ok(())
-    }
-
     async fn handle(
         &self,
-        _: ActorRef<Msg>,
+        myself: ActorRef<Msg>,
         msg: Msg,
         s: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Identify(identity) => s.identity = Some(identity),
+            Msg::Identify(identity) => {
+                s.identity = Some(identity);
+                s.start(&myself);
+            }
             Msg::Start => {
                 s.wanted = true;
-                s.start();
+                s.start(&myself);
             }
             Msg::Version(version) => {
-                if let Ok(version) = &version {
-                    // The registration must not tell an agent what it does not know.
-                    let _set_before = s.site.consul_version.set(*version);
+                s.asking = false;
+                match version {
+                    Ok(version) => _ = s.site.consul_version.set(version).is_ok(),
+                    Err(unusable) => s.unusable = Some(unusable),
                 }
-                s.version = Some(version);
-                s.start();
+                s.start(&myself);
             }
             Msg::ReplaceToken => s.replace_token(),
             Msg::Term => s.runner.term(),
@@ -142,22 +139,26 @@ impl Actor for ConsulAgent {
 }
 
 impl State {
-    fn start(&mut self) {
-        if !self.wanted {
+    fn start(&mut self, myself: &ActorRef<Msg>) {
+        let Some(identity) = self.identity.clone() else { return };
+        if !self.wanted || self.asking {
             return;
         }
-        let (Some(identity), Some(version)) = (self.identity.clone(), self.version.clone()) else {
-            return;
-        };
+        if let Some(Unusable { why, fatal }) = self.unusable.take() {
+            self.wanted = false;
+            return self.runner.failed(why, fatal);
+        }
+        let known = self.site.consul_version.get().copied();
+        if known.is_none() && !self.first_start {
+            return self.ask_version(myself.clone());
+        }
         self.wanted = false;
         self.clear_data();
-        let written = version.and_then(|version| {
-            agent_files::write(&self.site, &identity, self.recovery_token.as_ref(), version)
-                .map_err(|why| Unusable { why, fatal: false })
-        });
-        let files = match written {
+        let version = known.unwrap_or(Version::NEWEST);
+        let token = self.recovery_token.as_ref();
+        let files = match agent_files::write(&self.site, &identity, token, version) {
             Ok(files) => files,
-            Err(Unusable { why, fatal }) => return self.runner.failed(why, fatal),
+            Err(why) => return self.runner.failed(why, false),
         };
         let consul = &self.site.config.consul;
         let [first, extra @ ..] = files.as_slice() else { return };
@@ -171,9 +172,22 @@ impl State {
         };
         if let Some(pid) = self.runner.start(spec) {
             let heard = self.runner.listen();
-            self.runner.beside(probe(self.consul.clone(), heard, self.reports.clone()));
+            let about = About {
+                site: self.site.clone(),
+                local: self.consul.with_token(self.recovery_token.clone()).ok(),
+            };
+            self.runner.beside(probe(self.consul.clone(), about, heard, self.reports.clone()));
             self.watch(pid);
         }
+    }
+
+    fn ask_version(&mut self, myself: ActorRef<Msg>) {
+        self.asking = true;
+        let site = self.site.clone();
+        work::spawn(Role::Agent.actor(), &self.reports, async move {
+            let version = version(&site).await;
+            super::tell(&myself, Msg::Version(version));
+        });
     }
 
     /// With the token that no server has to know: where servers are away, the agent still answers to it.
@@ -266,8 +280,37 @@ async fn version(site: &Site) -> Result<Version, Unusable> {
     })
 }
 
+/// Where the version of an agent that answers is asked for, and kept.
+struct About {
+    site: Site,
+    /// With the token that this agent takes without a server.
+    local: Option<Client>,
+}
+
+impl About {
+    /// The registration must not tell an agent what it does not know: so this comes before it.
+    async fn learn_version(&self) {
+        let known = &self.site.consul_version;
+        if known.get().is_some() {
+            return;
+        }
+        let told = match &self.local {
+            Some(local) => local.agent_self().await.ok(),
+            None => None,
+        };
+        let version = match told.and_then(|told| Version::parse(&told.config.version)) {
+            Some(version) => Some(version),
+            // A user's own configuration may have another recovery token.
+            None => version(&self.site).await.ok(),
+        };
+        if let Some(version) = version {
+            _ = known.set(version).is_ok();
+        }
+    }
+}
+
 /// Tells when the agent answers, when it has joined, and from then on when no server answers.
-async fn probe(consul: Client, heard: impl Fn() -> Vec<String>, reports: Reports) {
+async fn probe(consul: Client, about: About, heard: impl Fn() -> Vec<String>, reports: Reports) {
     let mut beat = Beat::patient();
     let mut answered = false;
     // Among the lines of an agent that cannot join there are many others.
@@ -277,6 +320,7 @@ async fn probe(consul: Client, heard: impl Fn() -> Vec<String>, reports: Reports
             Ok(leader) => {
                 if !answered {
                     answered = true;
+                    about.learn_version().await;
                     report(&reports, Event::AgentAnswers);
                 }
                 if leader.is_some() {

@@ -57,7 +57,7 @@ pub(crate) struct Site {
     /// Ours alone, mode 0700: agent config, bootstrap, token file.
     pub(crate) private_dir: PathBuf,
     pub(crate) epoch: Instant,
-    /// What `consul version` says, before the agent is started.
+    /// The agent's version, known once it has answered.
     pub(crate) consul_version: Arc<OnceLock<Version>>,
 }
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 /// One blocking query; the machine's own timer bounds them all.
 const WAIT: Duration = Duration::from_secs(2);
 /// While we are offered: so often it is asked whether the servers show us, until they do.
-const LEARN_TRIES: u32 = 20;
+const LEARN_TRIES: u32 = 40;
 
 /// Finds out whether the servers show us at all, so that a later absence means something.
 pub(super) async fn learn(consul: &Client, ids: &ServiceIds, shown: &AtomicBool) {
-    let mut beat = Beat::new();
+    let mut beat = Beat::patient();
     for _ in 0..LEARN_TRIES {
         if let Ok(answer) = consul.health_connect(&ids.name, query(0)).await
             && answer.value.iter().any(|entry| entry.service.id == ids.proxy)
@@ -35,7 +35,7 @@ pub(super) async fn ask(
     shown: &AtomicBool,
     tell: impl Fn(PeersView),
 ) {
-    let mut beat = Beat::new();
+    let mut beat = Beat::patient();
     let mut index = 0;
     loop {
         match consul.health_connect(&ids.name, query(index)).await {

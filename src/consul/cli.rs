@@ -15,9 +15,20 @@ pub struct Version {
 }
 
 impl Version {
+    /// What is taken for the version of a Consul that has not said it: one that knows every key that ours do.
+    pub const NEWEST: Self = Self::new(u32::MAX, 0, 0);
+
     /// This version.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
         Self { major, minor, patch }
+    }
+
+    /// Reads `1.16.2+ent`, `1.23.0-dev` or the like.
+    pub fn parse(text: &str) -> Option<Self> {
+        let numbers = text.split(|c: char| c != '.' && !c.is_ascii_digit()).next()?;
+        let mut numbers = numbers.split('.').map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(Self { major: next()?, minor: next()?, patch: next().unwrap_or(0) })
     }
 }
 
@@ -29,11 +40,7 @@ impl std::fmt::Display for Version {
 
 /// Reads the output of `consul version`: its first line is `Consul v1.16.2+ent`, `Consul v1.23.0-dev` or the like.
 pub fn parse_version(output: &str) -> Option<Version> {
-    let version = output.lines().find_map(|line| line.trim().strip_prefix("Consul v"))?;
-    let version = version.split(|c: char| c != '.' && !c.is_ascii_digit()).next()?;
-    let mut numbers = version.split('.').map(str::parse);
-    let mut next = || numbers.next()?.ok();
-    Some(Version { major: next()?, minor: next()?, patch: next().unwrap_or(0) })
+    Version::parse(output.lines().find_map(|line| line.trim().strip_prefix("Consul v"))?)
 }
 
 /// Arguments of the agent: our config first, for a later file wins.

@@ -13,9 +13,6 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Where the version is not known, the keys and fields of the newest are shown.
-const NEWEST: Version = Version::new(u32::MAX, 0, 0);
-
 /// What `run` would do.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -197,8 +194,12 @@ fn agent(config: &Config, task: &TaskIdentity, version: &VersionSource, dir: &Pa
         VersionSource::Given(version) => (Some(*version), "--consul-version".to_owned()),
         VersionSource::Unknown(why) => (None, why.clone()),
     };
-    let written =
-        consul::redacted(consul::agent_config(config, task, &secrets, known.unwrap_or(NEWEST)));
+    let written = consul::redacted(consul::agent_config(
+        config,
+        task,
+        &secrets,
+        known.unwrap_or(Version::NEWEST),
+    ));
     let mut extra = consul.extra_config_files.clone();
     let extra_config = consul.extra_config.as_ref().map(|text| {
         let path = dir.join(consul::extra_config_file_name(text));
@@ -246,7 +247,7 @@ fn registration(
         ids,
         containers: &synced_containers,
         held: plan.held_until_port_accepts(&[]),
-        locality: consul::locality(task, version.unwrap_or(NEWEST)),
+        locality: consul::locality(task, version.unwrap_or(Version::NEWEST)),
     };
     Registration {
         api: consul::http_address(&config.consul),
