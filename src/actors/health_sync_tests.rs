@@ -124,7 +124,11 @@ fn all(containers: &[String], status: &str) -> Msg {
     let bodies: Vec<Value> = containers.iter().map(body).collect();
     let task = serde_json::from_value(json!({ "KnownStatus": "RUNNING", "Containers": bodies }));
     let asked_at = EPOCH.elapsed();
-    Msg::Seen(Arc::new(TaskSeen { task: task.unwrap(), own_name: String::new(), asked_at }))
+    Msg::Seen(Arc::new(TaskSeen {
+        task: Arc::new(task.unwrap()),
+        own_name: String::new(),
+        asked_at,
+    }))
 }
 
 fn names(count: usize) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Reads the task's metadata, for everybody: one poll tells of a stop, of health and of apps that ended.
 
 use super::work;
-use crate::ecs::{METADATA_URI_ENV, MetadataClient, MetadataError};
+use crate::ecs::{LastTask, METADATA_URI_ENV, MetadataClient, MetadataError, Task};
 use crate::logging::Said;
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Event, TaskSeen};
@@ -64,6 +64,7 @@ impl Actor for TaskWatch {
         let poll = Poll {
             client: args.uri.as_deref().map(MetadataClient::new),
             own_name: String::new(),
+            last: LastTask::default(),
             needs_address: args.needs_address,
             epoch: args.epoch,
             reports: args.reports,
@@ -111,6 +112,7 @@ impl Drop for State {
 struct Poll {
     client: Option<MetadataClient>,
     own_name: String,
+    last: LastTask,
     needs_address: bool,
     epoch: Instant,
     reports: Reports,
@@ -159,7 +161,7 @@ impl Poll {
         }
     }
 
-    async fn read(&mut self) -> Result<crate::ecs::Task, String> {
+    async fn read(&mut self) -> Result<Arc<Task>, String> {
         let words = |e: MetadataError| e.to_string();
         let Some(client) = &self.client else {
             return Err(format!("{METADATA_URI_ENV} is not set: is this an ECS task?"));
@@ -167,7 +169,7 @@ impl Poll {
         if self.own_name.is_empty() {
             self.own_name = client.own_container().await.map_err(words)?.name;
         }
-        let task = client.task().await.map_err(words)?;
+        let task = client.task_again(&mut self.last).await.map_err(words)?;
         match task.identity() {
             None => Err("the metadata does not name the task yet".to_owned()),
             Some(id) if self.needs_address && id.ipv4.is_none() => {

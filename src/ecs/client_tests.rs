@@ -1,8 +1,10 @@
 use super::*;
+use crate::ecs::Status;
 use crate::wire::tests::{nobody, serve};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use std::sync::Mutex;
 
 async fn answering(status: u16, body: String) -> MetadataClient {
     let answer = async move || (StatusCode::from_u16(status).unwrap(), body);
@@ -21,6 +23,26 @@ async fn task_and_own_container_are_read_without_a_slash_at_the_end() {
         assert_eq!(client.task().await.unwrap().task_id(), "c");
         assert_eq!(client.own_container().await.unwrap().name, "taskmesh");
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_read_anew_only_when_it_has_changed() {
+    let status = Arc::new(Mutex::new("RUNNING"));
+    let told = status.clone();
+    let body = async move || format!(r#"{{"KnownStatus":"{}"}}"#, told.lock().unwrap());
+    let client = MetadataClient::new(&serve(Router::new().route("/task", get(body))).await);
+    let mut last = LastTask::default();
+    let first = client.task_again(&mut last).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &client.task_again(&mut last).await.unwrap()));
+    *status.lock().unwrap() = "STOPPED";
+    let second = client.task_again(&mut last).await.unwrap();
+    assert_eq!((first.known_status, second.known_status), (Status::Running, Status::Stopped));
+    // What cannot be read does not count as the last.
+    *status.lock().unwrap() = "\"";
+    assert!(matches!(client.task_again(&mut last).await, Err(MetadataError::NotJson { .. })));
+    assert!(matches!(client.task_again(&mut last).await, Err(MetadataError::NotJson { .. })));
+    *status.lock().unwrap() = "STOPPED";
+    assert!(Arc::ptr_eq(&second, &client.task_again(&mut last).await.unwrap()));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ mod definition;
 mod metadata;
 
 pub use apps::{app_containers, injected, reporting_containers, synced_by_definition};
-pub use client::{METADATA_URI_ENV, MetadataClient, MetadataError};
+pub use client::{LastTask, METADATA_URI_ENV, MetadataClient, MetadataError};
 pub(crate) use definition::region_of;
 pub use definition::{
     AwsAccess, DefinedContainer, DefinitionError, DefinitionReader, TaskDefinition,

@@ -120,8 +120,8 @@ pub enum Event {
 /// A read of the task's metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskSeen {
-    /// As read.
-    pub task: Task,
+    /// As read; the same object while nothing has changed.
+    pub task: Arc<Task>,
     /// Our own container's name.
     pub own_name: String,
     /// When this read began, since exec: what happened before it is in it.

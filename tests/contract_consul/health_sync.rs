@@ -44,7 +44,7 @@ fn read(app: &str, number: u32, asked_at: Duration) -> Msg {
         { "Name": "app", "KnownStatus": "RUNNING", "DockerId": "a", "Health": health(app) },
         { "Name": "side", "KnownStatus": "RUNNING", "DockerId": "b", "Health": health("UNHEALTHY") },
     ] });
-    let task = serde_json::from_value(task).expect("task");
+    let task = Arc::new(serde_json::from_value(task).expect("task"));
     Msg::Seen(Arc::new(TaskSeen { task, own_name: "taskmesh".to_owned(), asked_at }))
 }
 

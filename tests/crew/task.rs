@@ -2,6 +2,7 @@
 
 use super::crew::{Crew, Due, What};
 use super::script::ms;
+use std::sync::Arc;
 use std::time::Duration;
 use taskmesh::admin::{Gate, Request};
 use taskmesh::ecs::{Container, Health, HealthStatus, Status, Task};
@@ -175,7 +176,7 @@ impl Crew {
                 .then(|| Health { status: Some(HealthStatus::Healthy), ..Health::default() });
             task.containers.push(c);
         }
-        TaskSeen { task, own_name: "taskmesh".to_owned(), asked_at }
+        TaskSeen { task: Arc::new(task), own_name: "taskmesh".to_owned(), asked_at }
     }
 }
 
