@@ -1,7 +1,7 @@
 //! Calls to the local agent.
 
 use super::types::{
-    AgentCheck, AgentSelf, AgentService, CheckDefinition, CheckStatus, HealthEntry, Registration,
+    AgentCheck, AgentSelf, AgentService, CheckDefinition, CheckStatus, Registration,
 };
 use super::{Error, Result};
 use crate::wire::{self, Failure, Reply};
@@ -19,12 +19,6 @@ use tokio::sync::Notify;
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// `agent/self` is tens of kB, `health/connect` about 1.5 kB an instance.
 const BODY_LIMIT: usize = 8 << 20;
-/// The agent adds up to a sixteenth to a blocking query's wait
-/// (<https://developer.hashicorp.com/consul/api-docs/features/blocking>).
-pub(super) const WAIT_JITTER: u32 = 16;
-/// The agent's own default is 5 min; nobody here wants to wait as long.
-const DEFAULT_WAIT: Duration = Duration::from_secs(60);
-
 /// The local agent's HTTP API. Cheap to clone; clones share connections and token.
 #[derive(Clone)]
 pub struct Client {
@@ -35,41 +29,6 @@ pub struct Client {
     refused: Arc<Notify>,
     pub(super) tenancy: Arc<[(&'static str, String)]>,
     pub(super) timeout: Duration,
-}
-
-/// An answer of a blocking query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<T> {
-    /// `X-Consul-Index`; 0 if the agent sent none.
-    pub index: u64,
-    /// The answer.
-    pub value: T,
-}
-
-impl<T> Answer<T> {
-    /// What to ask with next: 0 (do not block) when the index went back, as after a restore of the servers, or was
-    /// not sent.
-    pub fn next_index(&self, asked_with: u64) -> u64 {
-        if self.index < asked_with { 0 } else { self.index }
-    }
-}
-
-/// What `X-Consul-Index` says; 0 for what is no index.
-pub fn index(header: &[u8]) -> u64 {
-    std::str::from_utf8(header).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// How to ask `health/connect`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HealthQuery {
-    /// Block until the servers' index is beyond this; 0 does not block.
-    pub index: u64,
-    /// Block no longer than this; default 60 s.
-    pub wait: Option<Duration>,
-    /// The leader makes sure that it still is: what it answers is true for all.
-    pub consistent: bool,
-    /// Leave out instances that do not pass. Beware: a warning instance is routed to and missing here.
-    pub passing: bool,
 }
 
 impl Client {
@@ -237,28 +196,6 @@ impl Client {
         found(self.get("agent/service", Some(service_id)).await)
     }
 
-    /// The same as the agent writes it, for [`super::differences`]. With the `ContentHash` of an earlier answer it is
-    /// held back until the service is another one, or gone, or `wait` is over (the agent adds up to a sixteenth).
-    ///
-    /// # Errors
-    /// All of [`Error`], but no 404.
-    pub async fn service_view(
-        &self,
-        service_id: &str,
-        changed_from: Option<(&str, Duration)>,
-    ) -> Result<Option<serde_json::Value>> {
-        const CALL: &str = "agent/service";
-        let mut request = self.scoped(Method::GET, CALL, Some(service_id));
-        let mut timeout = self.timeout;
-        if let Some((hash, wait)) = changed_from {
-            request =
-                request.query(&[("hash", hash), ("wait", &format!("{}ms", wait.as_millis())[..])]);
-            timeout += wait + wait / WAIT_JITTER;
-        }
-        let reply = self.exchange_within(CALL, request, timeout).await?;
-        found(success(CALL, reply).and_then(|reply| decode(CALL, &reply)))
-    }
-
     /// `agent/services`: all services of this agent that the token may see, by ID.
     ///
     /// # Errors
@@ -325,37 +262,6 @@ impl Client {
             .scoped(Method::PUT, CALL, Some(service_id))
             .query(&[("enable", if enable { "true" } else { "false" }), ("reason", reason)]);
         self.done(CALL, request).await
-    }
-
-    /// `health/connect/<service>`: the proxies of `service` in the whole datacenter, asked of the servers.
-    ///
-    /// # Errors
-    /// All of [`Error`]; [`Error::is_server_error`] while there is no leader.
-    pub async fn health_connect(
-        &self,
-        service: &str,
-        query: HealthQuery,
-    ) -> Result<Answer<Vec<HealthEntry>>> {
-        const CALL: &str = "health/connect";
-        let mut request = self.scoped(Method::GET, CALL, Some(service));
-        let mut timeout = self.timeout;
-        if query.consistent {
-            request = request.query(&[("consistent", "")]);
-        }
-        if query.passing {
-            request = request.query(&[("passing", "true")]);
-        }
-        if query.index > 0 {
-            request = request.query(&[("index", query.index)]);
-            let wait = query.wait.unwrap_or(DEFAULT_WAIT).max(Duration::from_millis(1));
-            request = request.query(&[("wait", format!("{}ms", wait.as_millis()))]);
-            timeout += wait + wait / WAIT_JITTER;
-        }
-        let reply = success(CALL, self.exchange_within(CALL, request, timeout).await?)?;
-        let index = reply.headers.get("X-Consul-Index").map_or(0, |value| index(value.as_bytes()));
-        // A service that nobody registered is `[]`, in old agents also `null`.
-        let entries: Option<Vec<HealthEntry>> = decode(CALL, &reply)?;
-        Ok(Answer { index, value: entries.unwrap_or_default() })
     }
 
     pub(super) async fn get<T: DeserializeOwned>(

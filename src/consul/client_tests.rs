@@ -1,4 +1,5 @@
 use super::*;
+use crate::consul::{Answer, HealthQuery};
 use crate::wire::tests::{nobody, serve};
 use axum::Router;
 use axum::extract::Request;

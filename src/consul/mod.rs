@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `client` | the calls, each with a deadline and a size limit |
+//! | `blocking` | those whose answer is held back until something changes |
 //! | `acl` | policies and tokens, for the controller |
 //! | `session` | sessions and the keys that they hold, for the controller |
 //! | `login` | tokens for a proof of who one is, and when to get the next one |
@@ -14,12 +15,14 @@
 //! | `agent_config` | the agent's configuration (pure) |
 //! | `extra_config` | what users add to it as text, its variables (pure) |
 //! | `redact` | both for people's eyes (pure) |
+//! | `join` | why an agent has not joined, in its own words (pure) |
 //! | `node` | the agent's name and ID (pure) |
 //! | `data_folder` | what in the agent's data folder is its own, when that is damaged (pure) |
 //! | `cli` | arguments and environment of the `consul` executable, its version (pure) |
 
 mod acl;
 mod agent_config;
+mod blocking;
 mod cli;
 mod client;
 #[cfg(test)]
@@ -40,11 +43,12 @@ mod types;
 
 pub use acl::{AclLink, AclPolicy, AclToken};
 pub use agent_config::{AgentSecrets, agent_config};
+pub use blocking::{Answer, HealthQuery, index};
 pub use cli::{
     Version, agent_args, agent_env, command_env, connect_envoy_args, grpc_address, http_address,
     parse_version,
 };
-pub use client::{Answer, Client, HealthQuery, index};
+pub use client::Client;
 pub use data_folder::{DATA_FOLDER_ENTRIES, DATA_FOLDER_MARKS, blames_data_folder};
 pub use drift::{Difference, differences};
 pub use error::{Error, Result};

@@ -2,7 +2,8 @@
 //! (<https://developer.hashicorp.com/consul/docs/dynamic-app-config/sessions>).
 
 use super::Result;
-use super::client::{Answer, Client, WAIT_JITTER, decode, found, index, success};
+use super::blocking::{Answer, beyond, index_of};
+use super::client::{Client, decode, found, success};
 use crate::wire::null_as_default;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -106,18 +107,8 @@ impl Client {
         wait: Duration,
     ) -> Result<Answer<Option<LockKey>>> {
         let request = self.scoped(Method::GET, KV, Some(key)).query(&[("consistent", "")]);
-        let mut timeout = self.timeout;
-        let request = if index_seen > 0 {
-            timeout += wait + wait / WAIT_JITTER;
-            request.query(&[
-                ("index", index_seen.to_string()),
-                ("wait", format!("{}ms", wait.as_millis())),
-            ])
-        } else {
-            request
-        };
-        let reply = self.exchange_within(KV, request, timeout).await?;
-        let index = reply.headers.get("X-Consul-Index").map_or(0, |value| index(value.as_bytes()));
+        let reply = self.blocking(KV, request, beyond(index_seen, wait)).await?;
+        let index = index_of(&reply);
         let keys: Option<Vec<LockKey>> =
             found(success(KV, reply).and_then(|reply| decode(KV, &reply)))?;
         Ok(Answer { index, value: keys.and_then(|keys| keys.into_iter().next()) })

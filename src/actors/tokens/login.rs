@@ -1,105 +1,20 @@
 //! Tokens by a login with the task's IAM role.
 
-use crate::config;
-use crate::consul::Client;
-use crate::ecs::{AwsAccess, TaskIdentity};
-use crate::stored::StoredError;
+#[cfg(feature = "aws")]
+#[path = "login/aws.rs"]
+mod api;
+#[cfg(not(feature = "aws"))]
+#[path = "login/no_aws.rs"]
+mod api;
+
 use secrecy::SecretString;
 use std::time::Duration;
 
+pub(super) use api::LogIns;
+
 /// A token that a login has made.
-pub(super) struct Made {
-    pub(super) token: SecretString,
+pub(crate) struct Made {
+    pub(crate) token: SecretString,
     /// When to get the next one; `None`: it does not end.
-    pub(super) again_after: Option<Duration>,
-}
-
-/// Logs in and out at the local agent.
-pub(super) struct LogIns {
-    #[cfg_attr(not(feature = "aws"), allow(dead_code))]
-    config: Option<config::Login>,
-    #[cfg_attr(not(feature = "aws"), allow(dead_code))]
-    access: AwsAccess,
-    #[cfg_attr(not(feature = "aws"), allow(dead_code))]
-    task: TaskIdentity,
-    #[cfg_attr(not(feature = "aws"), allow(dead_code))]
-    consul: Client,
-    #[cfg(feature = "aws")]
-    source: Option<crate::aws_login::LoginSource>,
-}
-
-impl LogIns {
-    pub(super) fn new(
-        config: Option<config::Login>,
-        access: AwsAccess,
-        task: TaskIdentity,
-        consul: Client,
-    ) -> Self {
-        Self {
-            config,
-            access,
-            task,
-            consul,
-            #[cfg(feature = "aws")]
-            source: None,
-        }
-    }
-}
-
-#[cfg(feature = "aws")]
-impl LogIns {
-    /// A login is a question to the servers, which the agent must know.
-    pub(super) async fn log_in(&mut self, method: &str) -> Result<Made, StoredError> {
-        if !matches!(self.consul.leader().await, Ok(Some(_))) {
-            return Err(StoredError::NotYet("waits for the agent to join".to_owned()));
-        }
-        let made = self.source().await?.login(method).await;
-        let made = made.map_err(|error| match error.may_pass() {
-            true => StoredError::NotYet(error.to_string()),
-            // A person has to cure it, in Consul or in IAM: more rarely.
-            false => StoredError::Failed(error.to_string()),
-        })?;
-        let jitter = crate::actors::process::chance();
-        let again_after = crate::consul::renew_at(made.issued, made.expires, jitter);
-        Ok(Made { token: made.token, again_after })
-    }
-
-    /// Ends a token. It ends by itself, too, if its auth method says so: nothing waits for this.
-    pub(super) async fn log_out(&self, token: &SecretString) {
-        let Some(source) = &self.source else { return };
-        match source.logout(token).await {
-            Ok(()) => tracing::info!("logged out"),
-            Err(why) => {
-                tracing::info!(%why, "cannot log out: the token lives until its time is over")
-            }
-        }
-    }
-
-    async fn source(&mut self) -> Result<&crate::aws_login::LoginSource, StoredError> {
-        let failed = |why: String| StoredError::Failed(why);
-        if self.source.is_none() {
-            let config = self.config.as_ref();
-            let config = config.ok_or_else(|| failed("consul.login is not given".to_owned()))?;
-            let own = self.access.region().map(str::to_owned);
-            let region = own.or_else(|| crate::ecs::region_of(&self.task.task_arn));
-            let consul = self.consul.with_token(None).map_err(|e| failed(e.to_string()))?;
-            let source = crate::aws_login::LoginSource::connect(
-                config,
-                region.unwrap_or_default(),
-                &self.task,
-                consul,
-            );
-            self.source = Some(source.await.map_err(|e| failed(e.to_string()))?);
-        }
-        self.source.as_ref().ok_or_else(|| failed("no way to log in".to_owned()))
-    }
-}
-
-#[cfg(not(feature = "aws"))]
-impl LogIns {
-    pub(super) async fn log_in(&mut self, _method: &str) -> Result<Made, StoredError> {
-        Err(StoredError::Failed("this taskmesh was built without the AWS parts".to_owned()))
-    }
-
-    pub(super) async fn log_out(&self, _token: &SecretString) {}
+    pub(crate) again_after: Option<Duration>,
 }
