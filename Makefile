@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo load faults bench-controller soak test lint fmt deny advisories fuzz sim release clean-testbed
+.PHONY: help setup demo load faults bench bench-controller soak test lint fmt deny advisories fuzz sim release clean-testbed
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
@@ -30,10 +30,16 @@ faults: ## run the tests of faults, write docs/faults.md
 	@TASKMESH_FAULTS_ANEW=1 $(PYTHON) scripts/exec.py cargo test --locked --test timeline --test fsm
 	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- faults --publish
 
+bench: release ## start, stop and size beside a script's (BENCH_ARGS=)
+	@cargo build --locked --workspace --bins
+	@target=$$($(PYTHON) scripts/setup.py --release-target) && \
+	  $(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- \
+	    bench --taskmesh "target/$$target/release/taskmesh" $(BENCH_ARGS)
+
 bench-controller: ## the controller's figures (BENCH_ARGS=--publish, 5 min)
 	@$(PYTHON) scripts/setup.py
 	@cargo build --locked --workspace --bins
-	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- bench $(BENCH_ARGS)
+	@$(PYTHON) scripts/exec.py cargo run --locked --quiet -p testbed --bin testbed -- bench-controller $(BENCH_ARGS)
 
 soak: ## kill and freeze tasks at random for 10 minutes (SOAK_ARGS=)
 	@$(PYTHON) scripts/setup.py envoy

@@ -3,6 +3,7 @@
 
 pub mod apps;
 pub mod bench;
+pub mod bench_controller;
 pub mod cluster;
 mod command;
 pub mod definitions;
@@ -24,3 +25,4 @@ pub mod skip;
 pub mod soak;
 pub mod trial;
 mod versions;
+pub mod vitals;

@@ -1,5 +1,5 @@
 //! A closed-loop load client: each loop sends its next request when it has its answer, so that a slow or broken peer is
-//! seen as such and not flooded.
+//! seen as such and not flooded. With a rate it waits for the request's turn besides.
 //!
 //! It speaks each kind of protocol itself, for a client library hides what is counted here: it sends a request again
 //! when the peer closed the idle connection. Every request is sent once, and fails where it failed.
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 use crate::net::{Host, HostTask};
 pub(crate) use client::Client;
@@ -61,6 +61,9 @@ pub struct LoadSpec {
     pub timeout: Duration,
     /// Keep connections open between requests, unless the peer closes them.
     pub keep_alive: bool,
+    /// From the turn of one request to the turn of the next, over all loops; none if zero. A turn that a slow answer
+    /// took is not made up for.
+    every: Duration,
 }
 
 impl LoadSpec {
@@ -79,6 +82,7 @@ impl LoadSpec {
             pause: Duration::ZERO,
             timeout: Duration::from_secs(5),
             keep_alive: true,
+            every: Duration::ZERO,
         })
     }
 
@@ -110,6 +114,13 @@ impl LoadSpec {
     #[must_use]
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
+        self
+    }
+
+    /// At most so many requests a second, over all loops; zero: as many as there can be.
+    #[must_use]
+    pub fn rate(mut self, a_second: u32) -> Self {
+        self.every = Duration::from_secs(1).checked_div(a_second).unwrap_or_default();
         self
     }
 
@@ -159,8 +170,13 @@ impl Load {
         let shared = Arc::new(Shared { spec, mode, report, under_way: AtomicUsize::new(0) });
         let worker = shared.clone();
         let task = host.spawn(move || async move {
-            let clients = (0..worker.spec.connections).flat_map(|_| worker.spec.clients());
-            let all = clients.map(|client| closed_loop(&worker, client));
+            let clients: Vec<_> =
+                (0..worker.spec.connections).flat_map(|_| worker.spec.clients()).collect();
+            let turns = Turns::new(worker.spec.every, clients.len());
+            let all = clients.into_iter().zip(turns).map(|(client, turns)| {
+                let worker = &worker;
+                async move { closed_loop(worker, client, turns).await }
+            });
             futures_util::future::join_all(all).await;
         });
         Self { shared, task }
@@ -215,10 +231,35 @@ impl Drop for Load {
     }
 }
 
-async fn closed_loop(shared: &Shared, mut client: Client) {
+/// When a loop's turns are.
+struct Turns(Option<Interval>);
+
+impl Turns {
+    /// Those of each loop, one after the other.
+    fn new(every: Duration, loops: usize) -> impl Iterator<Item = Self> {
+        let whole = every * u32::try_from(loops).unwrap_or(u32::MAX);
+        let begun = Instant::now();
+        (0..u32::MAX).map(move |number| {
+            Self((!whole.is_zero()).then(|| {
+                let mut turns = interval_at(begun + every * number, whole);
+                turns.set_missed_tick_behavior(MissedTickBehavior::Skip);
+                turns
+            }))
+        })
+    }
+
+    async fn next(&mut self) {
+        if let Some(turns) = &mut self.0 {
+            turns.tick().await;
+        }
+    }
+}
+
+async fn closed_loop(shared: &Shared, mut client: Client, mut turns: Turns) {
     let spec = &shared.spec;
     let mut mode = shared.mode.subscribe();
     loop {
+        turns.next().await;
         // The sender lives in `shared`.
         _ = mode.wait_for(|mode| *mode != Mode::Pause).await.is_ok();
         if *mode.borrow() == Mode::Stop {

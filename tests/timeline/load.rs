@@ -14,6 +14,7 @@ use testbed::cluster::{MeshTask, TaskPlan};
 use testbed::definitions::wrapped;
 use testbed::ecs::Fault;
 use testbed::faults::{Kind, Witness};
+use testbed::vitals;
 use tokio::time::Instant;
 
 /// What a supervisor may have in memory at the most, in KiB: a debug build with everything below at once needs a third.
@@ -22,9 +23,7 @@ const MEMORY: u64 = 64 * 1024;
 /// A figure of `/proc/PID/status`, in KiB.
 fn kib(task: &MeshTask, name: &str) -> u64 {
     let pid = task.ecs.container("taskmesh").and_then(|c| c.pid()).expect("it runs");
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
-    line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+    vitals::status(pid, name).expect(name)
 }
 
 #[tokio::test]

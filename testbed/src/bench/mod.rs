@@ -1,140 +1,211 @@
-//! `testbed bench`: how fast the controller is, how much it asks and how much memory it takes, as a table.
+//! `testbed bench`: taskmesh beside the floor, a bash script that does the least possible; from the same start to the
+//! same end, in turns, on the same machine; and what a supervisor takes meanwhile.
 //!
-//! Consul is real. ECS is a stand-in that lists page by page, Secrets Manager is moto; every call of both and of Consul
-//! takes 20 ms, and AWS's own rates are enforced.
+//! | file | what it knows |
+//! |---|---|
+//! | `site` | the mesh and the programs |
+//! | `floor` | the task that the script runs in; `floor.sh` is the script |
+//! | `life` | one task from start to end, from outside |
+//! | `steady` | a supervisor's memory and work, idle and under load |
+//! | `probe` | what the health check costs |
+//! | `figures` | what was measured, and the goals |
+//! | `machine` | where |
+//! | `table` | rows for the terminal and for Markdown |
+//! | `picture` | the same to look at |
+//!
+//! Goals are shown beside the figures. No test asserts a time.
 
+mod figures;
+mod floor;
+mod life;
+mod machine;
+mod picture;
+mod probe;
 mod site;
+mod steady;
 mod table;
+#[cfg(test)]
+mod tests;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use tokio::time::{Instant, sleep};
 
-use crate::cluster::Backend;
+use crate::cluster::{Backend, beside_us};
 use crate::command;
 use crate::screen::Screen;
-use crate::versions::consul_version_of;
+use crate::versions::{Versions, consul_version_of};
+use figures::Mesh;
+pub use probe::{ProbeArgs, probe};
 use site::Site;
-use table::Figures;
+use steady::Periods;
 
-/// Options of `testbed bench`.
+/// `testbed bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Tasks of the large cluster
-    #[arg(long, default_value_t = 10_000)]
-    pub tasks: usize,
-    /// Services that are new at the same time, in a run each
-    #[arg(long, value_delimiter = ',', default_value = "100,1000")]
-    pub services: Vec<usize>,
-    /// Tasks that come later, one by one
-    #[arg(long, default_value_t = 10)]
-    pub late: usize,
-    /// Write the table as the project's own, into docs/
+    /// Lives of the floor and of taskmesh, in turns
+    #[arg(long, default_value_t = 8)]
+    pub rounds: usize,
+    /// One round, and periods of two seconds: to see that it works
     #[arg(long)]
+    pub short: bool,
+    /// The taskmesh to measure [default: the one beside this program]
+    #[arg(long, value_name = "PATH", overrides_with = "taskmesh")]
+    pub taskmesh: Option<PathBuf>,
+    /// Synced containers, and as many upstreams, of the tasks whose supervisors are looked at
+    #[arg(long, value_delimiter = ',', default_value = "1,20,200")]
+    pub sizes: Vec<usize>,
+    /// How long a supervisor is looked at, idle and under load, in seconds
+    #[arg(long, default_value_t = 60)]
+    pub period: u64,
+    /// Only on the Consul that CONSUL_BIN names, or only on the development mesh
+    #[arg(long, value_enum)]
+    pub only: Option<Only>,
+    /// Where the table and the picture go
+    #[arg(long, default_value_os_t = default_folder())]
+    pub out: PathBuf,
+    /// Write them as the project's own, into docs/: only of a release build
+    #[arg(long, conflicts_with_all = ["short", "out", "only"])]
     pub publish: bool,
 }
 
-const TABLE: &str = "controller.md";
-/// Far more than AWS's rates need.
-const LIMIT: Duration = Duration::from_secs(180);
+/// On which Consul alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Only {
+    /// The development mesh
+    Mesh,
+    /// The Consul of CONSUL_BIN
+    Consul,
+}
 
-/// Runs it. 0: all is within its bounds; 1: not.
+const TABLE: &str = "bench.md";
+const PICTURE: &str = "bench.svg";
+
+fn workspace() -> PathBuf {
+    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
+    testbed.parent().unwrap_or(testbed).to_owned()
+}
+
+fn default_folder() -> PathBuf {
+    workspace().join("target/bench")
+}
+
+/// Runs it. 0: all was measured, however it is; 1: something could not be.
 #[must_use]
 pub fn run(args: &BenchArgs) -> ExitCode {
     let screen = Screen::new();
-    command::run("bench", screen, measure(args, screen))
+    command::run("bench", screen, async {
+        measure(args, screen).await?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
-async fn measure(args: &BenchArgs, screen: Screen) -> Result<ExitCode> {
-    let backend = Backend::best()?;
-    let (Backend::Consul(program) | Backend::V187(program)) = &backend else {
-        bail!("no real Consul: set CONSUL_BIN");
+/// All that a run found.
+struct Report {
+    machine: machine::Machine,
+    envoy: String,
+    /// The binary's size in bytes, and whether it is a debug build.
+    size: u64,
+    debug: bool,
+    period: Duration,
+    meshes: Vec<Mesh>,
+}
+
+async fn measure(args: &BenchArgs, screen: Screen) -> Result<Report> {
+    let taskmesh = match &args.taskmesh {
+        Some(path) => path.canonicalize().with_context(|| format!("no {}", path.display()))?,
+        None => beside_us("taskmesh")?,
     };
-    let mut figures = Figures { consul: consul_version_of(program)?, ..Figures::default() };
-    screen.line(&screen.bold("testbed bench: the controller at work"));
-    for services in &args.services {
-        let site = Site::start(backend.clone(), 2 * services, *services).await?;
-        let took = all_tokens(&site, *services).await?;
-        screen.line(&format!("  {services} services: {:.1} s", took.as_secs_f64()));
-        figures.new_services.push((*services, took));
+    let debug = taskmesh.parent().is_some_and(|dir| dir.ends_with("debug"));
+    if args.publish && debug {
+        bail!("figures are published only of a release build: `make bench` makes one");
     }
-    large(args, backend.clone(), screen, &mut figures).await?;
-    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workspace = testbed.parent().unwrap_or(testbed);
-    let out = if args.publish { workspace.join("docs") } else { workspace.join("target") };
-    let path: PathBuf = out.join(TABLE);
-    std::fs::write(&path, figures.markdown())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    let versions = Versions::find()?;
+    let backends = match (args.only, versions.backend) {
+        (Some(Only::Mesh), _) | (None, Backend::DevMesh) => vec![Backend::DevMesh],
+        (Some(Only::Consul), Backend::DevMesh) => bail!("no CONSUL_BIN"),
+        (Some(Only::Consul), real) => vec![real],
+        (None, real) => vec![real, Backend::DevMesh],
+    };
+    let seconds = if args.short { 2 } else { args.period.max(1) };
+    let period = Duration::from_secs(seconds);
+    let mut report = Report {
+        machine: machine::Machine::this(),
+        envoy: versions.envoy.split(',').next().unwrap_or_default().to_owned(),
+        size: fs::metadata(&taskmesh)?.len(),
+        debug,
+        period,
+        meshes: Vec::new(),
+    };
+    screen.line(&screen.bold("testbed bench: taskmesh beside a bash script"));
     screen.line("");
-    screen.line(&format!("  {}", path.display()));
-    let wrong = figures.problems();
-    wrong.iter().for_each(|problem| screen.bad(&format!("  {problem}")));
-    Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// From the controller's start to the last token.
-async fn all_tokens(site: &Site, services: usize) -> Result<Duration> {
-    let began = Instant::now();
-    loop {
-        let made = site.answered("PUT acl/token", 0);
-        // One more is the agents' own.
-        if made.len() > services {
-            let last = made.iter().max().copied().unwrap_or(began);
-            return Ok(last - site.began());
-        }
-        if began.elapsed() > LIMIT {
-            bail!("{} of {services} tokens after {LIMIT:?}: {}", made.len(), site.last_lines());
-        }
-        sleep(Duration::from_millis(50)).await;
+    table::about(&report).iter().for_each(|line| screen.line(&format!("  {line}")));
+    for backend in backends {
+        let mesh = on(args, backend, &taskmesh, period, screen).await?;
+        report.meshes.push(mesh);
     }
+    let out = if args.publish { workspace().join("docs") } else { args.out.clone() };
+    write(&out, &report)?;
+    screen.line("");
+    screen.line(&format!("  {}", out.join(TABLE).display()));
+    screen.line(&format!("  {}", out.join(PICTURE).display()));
+    Ok(report)
 }
 
-/// Many tasks, of 100 services: quiet rounds, memory, and what comes late.
-async fn large(
+/// All on one Consul.
+async fn on(
     args: &BenchArgs,
     backend: Backend,
+    taskmesh: &Path,
+    period: Duration,
     screen: Screen,
-    figures: &mut Figures,
-) -> Result<()> {
-    const SERVICES: usize = 100;
-    let site = Site::start(backend, args.tasks, SERVICES).await?;
-    all_tokens(&site, SERVICES).await?;
-    // The first listing describes each task; a quiet one does not.
-    let quiet = loop {
-        if let Some(quiet) = site.quiet_round() {
-            break quiet;
-        }
-        if site.began().elapsed() > LIMIT {
-            bail!("no quiet round: {}", site.last_lines());
-        }
-        sleep(Duration::from_millis(200)).await;
+) -> Result<Mesh> {
+    let mut mesh = Mesh {
+        name: match &backend {
+            Backend::DevMesh => "the development mesh".to_owned(),
+            Backend::Consul(path) | Backend::V187(path) => {
+                format!("Consul {}", consul_version_of(path)?)
+            }
+        },
+        real: backend != Backend::DevMesh,
+        ..Mesh::default()
     };
-    screen.line(&format!("  a quiet round: {:?}, {:.1} s", quiet.calls, quiet.took.as_secs_f64()));
-    (figures.tasks, figures.quiet) = (args.tasks, Some(quiet));
-    for n in 0..args.late {
-        let (since, began) = (site.calls(), Instant::now());
-        site.run(&format!("late{n}"));
-        let token = loop {
-            if let Some(at) = site.answered("PUT acl/token", since).first() {
-                break *at;
-            }
-            if began.elapsed() > LIMIT {
-                bail!("no token of a late task: {}", site.last_lines());
-            }
-            sleep(Duration::from_millis(10)).await;
-        };
-        // Nobody else is described now: it is asked for right after the page that lists it.
-        let listed = site.arrived("DescribeTasks", since).first().copied().unwrap_or(began);
-        figures.from_listed.push(token - listed);
-        figures.from_start.push(token - began);
-        // At another moment of a round each.
-        sleep(Duration::from_millis(700)).await;
+    let site = Site::start(backend, taskmesh).await?;
+    screen.step(&format!("On {}", mesh.name));
+    screen.line("");
+    screen.dim(table::ROUND_HEAD);
+    let rounds = if args.short { 1 } else { args.rounds.max(1) };
+    for round in 1..=rounds {
+        let life = life::floor(&site, &format!("floor-{round}")).await?;
+        screen.line(&table::round(round, "floor", &life));
+        mesh.floor.push(life);
+        let life = life::taskmesh(&site, &format!("mesh-{round}")).await?;
+        screen.line(&table::round(round, "taskmesh", &life));
+        mesh.taskmesh.push(life);
     }
-    figures.memory_kib = site.memory_kib()?;
-    screen.line(&format!("  memory: {} KiB", figures.memory_kib));
-    Ok(())
+    screen.line("");
+    table::times(&mesh).iter().for_each(|line| screen.line(line));
+    screen.line("");
+    screen.dim(table::STEADY_HEAD);
+    let settle = if args.short { Duration::from_secs(1) } else { Duration::from_secs(10) };
+    let periods = Periods { settle, period };
+    let told = |steady: &_| screen.line(&table::steady(steady));
+    (mesh.steady, mesh.probe) = steady::measure(&site, &args.sizes, periods, told).await?;
+    screen.dim(&table::goals());
+    screen.line(&table::probed(&mesh.probe));
+    Ok(mesh)
+}
+
+fn write(out: &Path, report: &Report) -> Result<()> {
+    let put = |name: &str, text: &str| {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    put(TABLE, &table::markdown(report, PICTURE))?;
+    put(PICTURE, &picture::svg(report))
 }

@@ -9,9 +9,9 @@ use nix::unistd::Pid;
 use taskmesh::timeline::Event;
 
 use super::dice::Deed;
-use super::vitals::{Vitals, zombies};
 use crate::cluster::{Cluster, MeshTask, TaskPlan};
 use crate::net::{Proc, listeners};
+use crate::vitals::{Vitals, zombies};
 
 /// What a supervisor may have more than when it was first looked at, after it was ready. The
 /// log queue holds up to 4 MiB while nobody reads, and the runtime up to 4 threads for blocking work.

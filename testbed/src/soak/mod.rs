@@ -7,7 +7,6 @@
 //! |---|---|
 //! | `dice` | the seed's numbers, and what they mean |
 //! | `life` | one task from its start to its end, and what must be true of it |
-//! | `vitals` | memory, descriptors, threads and children of a supervisor |
 //! | `play` | the run |
 //! | `table` | what is shown at the end |
 
@@ -15,7 +14,6 @@ mod dice;
 mod life;
 mod play;
 mod table;
-mod vitals;
 
 use std::process::ExitCode;
 use std::time::Duration;

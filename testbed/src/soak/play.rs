@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::SoakArgs;
 use super::dice::{Deed, Dice};
 use super::life::{Ended, Life};
-use super::vitals::Vitals;
 use crate::cluster::{Backend, Cluster, TaskPlan, client};
 use crate::definitions::wrapped;
+use crate::vitals::Vitals;
 
 /// Between two deeds, in milliseconds.
 const BETWEEN: (u64, u64) = (300, 1500);

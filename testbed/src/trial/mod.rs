@@ -32,6 +32,7 @@ use crate::screen::Screen;
 use crate::versions::Versions;
 
 pub use outcome::{Calls, Outcome, Stop};
+pub(crate) use picture::STYLE;
 pub use play::{Form, play};
 pub use scenario::{Act, App, Disturbance, Promise, Scenario, all, named};
 

@@ -34,7 +34,7 @@ const MARKS: [(Event, &str); 4] = [
     (Event::EnvoyExited, "Envoy gone"),
 ];
 
-const STYLE: &str = ":root{color-scheme:light dark;--page:#fff;--panel:#f5f6f8;--ink:#1c2430;--muted:#667080;\
+pub(crate) const STYLE: &str = ":root{color-scheme:light dark;--page:#fff;--panel:#f5f6f8;--ink:#1c2430;--muted:#667080;\
 --grid:#dfe3e8;--rest:#b9c4d0;--task:#1f6fc0;--lost:#d33a34;--good:#1d7a3e}\
 @media(prefers-color-scheme:dark){:root{--page:#12161c;--panel:#1b212a;--ink:#e6eaf0;--muted:#97a3b3;--grid:#2c3541;\
 --rest:#4a5666;--task:#5aa2ea;--lost:#f06a63;--good:#63c386}}\

@@ -48,6 +48,8 @@ pub enum Fault {
     Huge(usize),
     /// The right answer with so many more containers, which run and are healthy, each with 4 KiB of labels.
     Crowd(usize),
+    /// The same with labels as short as most tasks have them: half a KiB.
+    Company(usize),
     /// The right answer with keys that nobody knows yet, here and in every container.
     UnknownKeys,
 }

@@ -144,7 +144,12 @@ impl Server {
             }
             Some(Fault::Crowd(more)) => {
                 let mut answer = self.right(peer, &path);
-                answer.body = crowded(&answer.body, *more).unwrap_or(answer.body);
+                answer.body = crowded(&answer.body, *more, 4096).unwrap_or(answer.body);
+                answer
+            }
+            Some(Fault::Company(more)) => {
+                let mut answer = self.right(peer, &path);
+                answer.body = crowded(&answer.body, *more, 512).unwrap_or(answer.body);
                 answer
             }
             Some(Fault::UnknownKeys) => {
@@ -186,8 +191,8 @@ impl Server {
     }
 }
 
-/// A task's body with `more` containers; `None` for any other body.
-fn crowded(body: &str, more: usize) -> Option<String> {
+/// A task's body with `more` containers, each with so many bytes of labels; `None` for any other body.
+fn crowded(body: &str, more: usize, labels: usize) -> Option<String> {
     let mut task: Value = serde_json::from_str(body).ok()?;
     let containers = task["Containers"].as_array_mut()?;
     for n in 0..more {
@@ -196,7 +201,7 @@ fn crowded(body: &str, more: usize) -> Option<String> {
             "DockerId": name, "Name": name, "DockerName": name, "Type": "NORMAL",
             "DesiredStatus": "RUNNING", "KnownStatus": "RUNNING",
             "Health": { "status": "HEALTHY", "statusSince": "2026-11-22T10:00:00Z", "output": "" },
-            "Labels": { "filler": "x".repeat(4096) },
+            "Labels": { "filler": "x".repeat(labels) },
         }));
     }
     Some(task.to_string())
