@@ -10,6 +10,8 @@ pub(super) struct Machine {
     /// In GiB.
     pub(super) memory: f64,
     pub(super) kernel: String,
+    /// Its load average of a minute, before anything of ours: figures of a busy machine are worth little.
+    pub(super) load: f64,
 }
 
 impl Machine {
@@ -26,17 +28,20 @@ impl Machine {
         // What follows the numbers names the machine's maker more than the kernel.
         let kernel = kernel.trim().split('-').next().unwrap_or_default().to_owned();
         let cpu = read("/proc/cpuinfo");
+        let load = read("/proc/loadavg");
+        let load = load.split(' ').next().and_then(|text| text.parse().ok());
         Self {
             cpu: value(&cpu, "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory: kib.unwrap_or_default() / 1024.0 / 1024.0,
             kernel,
+            load: load.unwrap_or_default(),
         }
     }
 
     /// In one line.
     pub(super) fn text(&self) -> String {
-        let Self { cpu, cores, memory, kernel } = self;
+        let Self { cpu, cores, memory, kernel, .. } = self;
         format!("{cpu}, {cores} cores, {memory:.0} GiB, Linux {kernel}")
     }
 }

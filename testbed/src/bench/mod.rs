@@ -48,7 +48,7 @@ use steady::Periods;
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// Lives of the floor and of taskmesh, in turns
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     pub rounds: usize,
     /// One round, and periods of two seconds: to see that it works
     #[arg(long)]

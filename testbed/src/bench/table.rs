@@ -28,6 +28,7 @@ pub(super) fn about(report: &Report) -> Vec<String> {
         format!("taskmesh {}, {build}, {:.2} MB", env!("CARGO_PKG_VERSION"), megabytes(report)),
         format!("Envoy {}", report.envoy),
         report.machine.text(),
+        format!("load average before it: {:.2}", report.machine.load),
     ]
 }
 
@@ -216,7 +217,8 @@ fn section(mesh: &Mesh, report: &Report, add: &mut impl FnMut(&str)) {
         add("");
     }
     add(&format!(
-        "The supervisor over {} s; its size is the number of synced containers, and of upstreams. Memory in MiB.",
+        "The supervisor over {} s; its size is the number of synced containers, and of upstreams. Idle ones of all sizes are\n\
+         looked at together, those under load one after the other. Memory in MiB.",
         report.period.as_secs()
     ));
     add("");
@@ -228,6 +230,10 @@ fn section(mesh: &Mesh, report: &Report, add: &mut impl FnMut(&str)) {
         add(&format!("| {} % |", steady_cells(steady).join(" | ")));
     }
     add(&format!("| goal | | {GOAL_RSS} | | {GOAL_ANON} | | {GOAL_THREADS} | | | {GOAL_CPU} |"));
+    if let Some(line) = growth(mesh) {
+        add("");
+        add(&line);
+    }
     add("");
     add("| | | goal |");
     add("|---|--:|--:|");
@@ -240,4 +246,19 @@ fn section(mesh: &Mesh, report: &Report, add: &mut impl FnMut(&str)) {
         "| its memory at the most | {:.2} MiB | {GOAL_PROBE_MEMORY} |",
         mesh.probe.kib as f64 / 1024.0
     ));
+}
+
+/// From the smallest idle supervisor to the largest.
+fn growth(mesh: &Mesh) -> Option<String> {
+    let idle = || mesh.steady.iter().filter(|steady| steady.load.is_none());
+    let (small, large) =
+        (idle().min_by_key(|steady| steady.size)?, idle().max_by_key(|steady| steady.size)?);
+    let more = large.size.checked_sub(small.size).filter(|more| *more > 0)? as f64;
+    let each = |of: fn(&Steady) -> f64| (of(large) - of(small)) / more;
+    Some(format!(
+        "Each further container, with its upstream, takes {:.1} KiB, {:.1} of them anonymous, and {:.3} % of a core.",
+        each(|steady| steady.rss as f64),
+        each(|steady| steady.anon as f64),
+        each(|steady| steady.cpu),
+    ))
 }
