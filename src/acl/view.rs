@@ -65,9 +65,11 @@ async fn ready(State(published): State<Published>) -> impl IntoResponse {
     let code = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (
         code,
+        // The form that `taskmesh healthcheck` reads: whoever answers lives. What is wrong at AWS or Consul, a new task
+        // of the controller would not mend.
         Json(json!({
-            "ready": status.ready, "leader": status.leader, "follows": status.follows,
-            "problems": status.problems,
+            "healthy": true, "phase": "controller", "pending": [], "ready": status.ready,
+            "leader": status.leader, "follows": status.follows, "problems": status.problems,
         })),
     )
 }

@@ -13,6 +13,7 @@ pub mod enterprise;
 pub mod envoy_stub;
 pub mod faults;
 pub mod gate;
+pub mod image;
 pub mod load;
 pub mod mesh;
 pub mod moto;

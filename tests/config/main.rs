@@ -4,6 +4,7 @@ mod agent;
 mod check_config;
 mod consul_ecs;
 mod controller;
+mod definitions;
 mod deploy;
 mod errors;
 mod examples;

@@ -7,6 +7,7 @@ mod auto;
 mod away;
 mod causes;
 mod company;
+mod deploy;
 mod disk;
 mod early;
 mod examples;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::health::{Monitor, TIMED_OUT};
 use super::spec::Flavour;
 use super::state::{Health, Shared};
-use crate::net::{PidSpace, Process, ProcessSpec};
+use crate::net::{PidSpace, Process, ProcessSpec, RootFs};
 
 /// What a container runtime puts into `PATH` when the image says nothing.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -99,6 +99,7 @@ fn process_spec(
         user: definition.user_ids(),
         pid_space: PidSpace::Outer,
         read_only_but: None,
+        root: None,
     }
 }
 
@@ -109,6 +110,11 @@ pub(super) fn main_process(shared: &Shared, around: &Surroundings, index: usize)
     let mut spec = process_spec(shared, around, index, &argv);
     if around.pid_namespaces {
         spec.pid_space = PidSpace::New;
+        if let Some(root) = shared.spec.roots.get(&definition.name) {
+            let read_only = definition.readonly_root_filesystem;
+            spec.root = Some(RootFs { read_only, ..root.clone() });
+            return spec;
+        }
         spec.read_only_but =
             definition.readonly_root_filesystem.then(|| shared.spec.writable.clone());
     }

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::check::DefinitionError;
 use super::definition::TaskDefinition;
+use crate::net::RootFs;
 
 /// A probe of two programs on a busy machine ends within this time.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
@@ -54,6 +55,9 @@ pub struct TaskSpec {
     /// Each container in a PID namespace of its own. `None`: where the host is isolated. Without,
     /// a container's process does not ignore the signals that it has no handler for.
     pub pid_namespaces: Option<bool>,
+    /// Root file systems by container, see [`crate::image::place`]; needs PID namespaces. Whether one is read-only, the
+    /// definition says. A container without sees this machine's.
+    pub roots: BTreeMap<String, RootFs>,
     /// Folders that a container with `readonlyRootFilesystem` may write to all the same, as into its volumes.
     pub writable: Vec<PathBuf>,
     /// STOPSIGNAL of a container's image; TERM if not given.
@@ -102,6 +106,7 @@ impl TaskSpec {
             secrets: BTreeMap::new(),
             time_scale: 1.0,
             pid_namespaces: None,
+            roots: BTreeMap::new(),
             writable: Vec::new(),
             stop_signals: BTreeMap::new(),
             total_stop_limit: None,

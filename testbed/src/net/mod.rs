@@ -14,6 +14,7 @@
 //! | `lan` | namespaces, bridge, addresses |
 //! | `host` | the thread, its runtime, how others run things on it |
 //! | `process` | children: output, exit, signals, the end of a whole process tree |
+//! | `root` | a root file system of a child's own, as a container has |
 //! | `tree` | `/proc`: who descends from whom |
 //! | `listeners` | `/proc/net`: who listens where |
 //! | `log` | an append-only list with waiting readers |
@@ -24,6 +25,7 @@ mod lan;
 mod listeners;
 mod log;
 mod process;
+mod root;
 mod sys;
 mod tree;
 
@@ -33,4 +35,5 @@ pub use lan::{Lan, LanError, TASK_METADATA_IP};
 pub use listeners::listeners;
 pub use log::{Cursor, Log};
 pub use process::{Exit, Line, PidSpace, Process, ProcessSpec, Stream};
+pub use root::{Mount, RootFs};
 pub use tree::{Proc, children, descendants};

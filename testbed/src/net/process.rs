@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::log::Log;
+use super::root::{Root, RootFs};
 use super::sys::{self, Prelude, ReadOnly, Space};
 use super::tree;
 
@@ -42,6 +43,8 @@ pub struct ProcessSpec {
     pub pid_space: PidSpace,
     /// Every file system is read-only for it, save for these folders. Only with [`PidSpace::New`].
     pub read_only_but: Option<Vec<PathBuf>>,
+    /// It has a root file system of its own; program and folder are found in there. Only with [`PidSpace::New`].
+    pub root: Option<RootFs>,
 }
 
 /// Where a child's process ids live. All but [`PidSpace::Outer`] need root.
@@ -221,7 +224,8 @@ impl Process {
         };
         let user = spec.user.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
         let read_only = spec.read_only_but.as_deref().map(ReadOnly::but).transpose()?;
-        let mut child = sys::spawn(command, Prelude { space, user, dir, read_only })?;
+        let root = spec.root.as_ref().map(Root::of).transpose()?;
+        let mut child = sys::spawn(command, Prelude { space, user, dir, read_only, root })?;
 
         let output = Log::default();
         let stdout = child.stdout.take().map(|pipe| (OwnedFd::from(pipe), Stream::Stdout));

@@ -20,6 +20,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Pid, Uid, chdir, setgid, setgroups, setsid, setuid};
 
+use super::root::Root;
+
 /// Where the child's process ids live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Space {
@@ -40,6 +42,8 @@ pub(super) struct Prelude {
     pub(super) dir: Option<CString>,
     /// Only in [`Space::New`].
     pub(super) read_only: Option<ReadOnly>,
+    /// Only in [`Space::New`], and then in place of `read_only`.
+    pub(super) root: Option<Root>,
 }
 
 /// Which file systems become read-only, gathered before the fork.
@@ -87,7 +91,7 @@ impl ReadOnly {
 /// # Errors
 /// The system's error from fork, the namespaces or exec (`NotFound`: no such program).
 pub(super) fn spawn(mut command: Command, prelude: Prelude) -> io::Result<Child> {
-    let Prelude { space, user, dir, read_only } = prelude;
+    let Prelude { space, user, dir, read_only, root } = prelude;
     let mount_ns = match space {
         Space::Of(pid) => Some(File::open(format!("/proc/{pid}/ns/mnt"))?),
         Space::Outer | Space::New => None,
@@ -104,7 +108,13 @@ pub(super) fn spawn(mut command: Command, prelude: Prelude) -> io::Result<Child>
             if let Some(read_only) = &read_only {
                 read_only.apply()?;
             }
+            if let Some(root) = &root {
+                root.enter()?;
+            }
             mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>)?;
+            if let Some(root) = &root {
+                root.close()?;
+            }
         }
         if let Some(dir) = &dir {
             chdir(dir.as_c_str())?;
