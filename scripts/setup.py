@@ -17,13 +17,14 @@ import platform
 import shutil
 import sys
 
-from lib import consul, deny, envoy, moto, part, paths, rust
+from lib import consul, deny, envoy, hadolint, moto, part, paths, rust
 
 #: name: (variable in .testbed/env, the pin, what fetches it, what finds the user's own instead)
 PARTS = {
     "envoy": ("ENVOY_BIN", lambda: envoy.VERSION, envoy.setup, envoy.theirs),
     "consul": ("CONSUL187_BIN", lambda: consul.PACKAGE, consul.setup, None),
     "deny": ("CARGO_DENY", lambda: deny.VERSION, deny.setup, None),
+    "hadolint": ("HADOLINT", lambda: hadolint.VERSION, hadolint.setup, None),
     "moto": ("MOTO_SERVER", lambda: f"{part.sha256(moto.REQUIREMENTS)} {platform.python_version()}",
              moto.setup, None),
 }

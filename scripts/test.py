@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every check and every test, and one closing line: `N passed, M failed, K skipped`.
 
-    test.py                  formatting, clippy, cargo-deny, docs, all tests
+    test.py                  formatting, clippy, cargo-deny, hadolint, docs, all tests
     test.py ARG...           only `cargo test --workspace ARG...`, counted the same way
 
 With V=1 every test's own line is shown, else one line a test binary. A test that could not run here has said so with

@@ -9,6 +9,7 @@ import time
 CHECKS = [
     ("format", ["cargo", "fmt", "--all", "--check"]),
     ("deny", ["{CARGO_DENY}", "--locked", "check", "bans", "licenses", "sources"]),
+    ("dockerfile", ["{HADOLINT}", "Dockerfile"]),
     ("clippy", ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     ("clippy without aws", ["cargo", "clippy", "--locked", "-p", "taskmesh", "--no-default-features", "--",
                             "-D", "warnings"]),

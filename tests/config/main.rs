@@ -13,6 +13,7 @@ mod login;
 mod properties;
 mod rules;
 mod sources;
+mod versions;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! `taskmesh controller` against a real Consul with ACLs, default deny, and AWS as moto serves it.
 
+mod deploy;
 mod drift;
 mod enterprise;
 mod faults;
