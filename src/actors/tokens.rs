@@ -67,12 +67,20 @@ pub(crate) struct State {
     told: bool,
 }
 
-/// What waits for each secret.
-fn need(item: SecretItem) -> Need {
+/// What waits for each secret. A certificate by auto_encrypt is given to the agent's token alone, and before it has one
+/// the agent answers nobody: so it could not be told its token later.
+fn needs(config: &Config, item: SecretItem) -> Vec<Need> {
+    let consul = &config.consul;
+    let logs_in = consul.login.as_ref().is_some_and(|login| login.agent_method.is_some());
+    let for_certificate =
+        consul.acl.is_some() && consul.tls.as_ref().is_some_and(|t| t.auto_encrypt);
     match item {
-        SecretItem::AgentToken => Need::AgentToken,
-        SecretItem::ServiceToken => Need::ServiceToken,
-        _ => Need::AgentStart,
+        SecretItem::AgentToken if for_certificate && !logs_in => {
+            vec![Need::AgentToken, Need::AgentStart]
+        }
+        SecretItem::AgentToken => vec![Need::AgentToken],
+        SecretItem::ServiceToken => vec![Need::ServiceToken],
+        _ => vec![Need::AgentStart],
     }
 }
 
@@ -81,7 +89,8 @@ pub(crate) fn awaited(config: &Config, keyring: &Keyring) -> BTreeSet<Need> {
     let held = keyring.now();
     let referred = config.consul.secrets().map(|(item, _)| item);
     let made = logins(config).map(|(item, _)| item);
-    referred.chain(made).filter(|item| held.get(*item).is_none()).map(need).collect()
+    let missing = referred.chain(made).filter(|item| held.get(*item).is_none());
+    missing.flat_map(|item| needs(config, item)).collect()
 }
 
 /// Which tokens are made by a login, and by which auth method.
@@ -202,5 +211,31 @@ impl Drop for State {
         if let Some((_, reader)) = self.reader.take() {
             reader.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+    use std::collections::BTreeMap;
+
+    /// What waits for an agent's token that is stored elsewhere.
+    fn of(consul: &str) -> Vec<Need> {
+        let text = format!(
+            r#"{{"service": {{"port": 1}}, "consul": {{"retryJoin": ["10.0.0.1"], "acl": {{}},
+            "agentToken": {{"secretsManager": {{"secretId": "x"}}}} {consul}}}}}"#
+        );
+        let env = BTreeMap::from([("TASKMESH_CONFIG_JSON".to_owned(), text)]);
+        let config = load(&Sources::default(), &env).expect("right").config;
+        needs(&config, SecretItem::AgentToken)
+    }
+
+    #[test]
+    fn an_agent_needs_its_token_to_start_where_its_certificate_is_made_for_it() {
+        let tls = r#", "tls": {"ca": {"file": "/ca"}"#;
+        assert_eq!(of(""), [Need::AgentToken]);
+        assert_eq!(of(&format!("{tls}, \"autoEncrypt\": false}}")), [Need::AgentToken]);
+        assert_eq!(of(&format!("{tls}}}")), [Need::AgentToken, Need::AgentStart]);
     }
 }

@@ -1,7 +1,6 @@
 //! `deploy/versions.md`: it says what is so in the Dockerfile, in what `make setup` fetches, and in the tests.
 
 use crate::*;
-use std::collections::BTreeSet;
 use testbed::image::Dockerfile;
 
 fn read(path: &str) -> String {

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::time::Duration;
 use taskmesh::timeline::Event;
-use testbed::cluster::{Backend, Cluster, MeshTask, TaskPlan, Tokens};
+use testbed::cluster::{Backend, Cluster, ClusterPlan, MeshTask, TaskPlan, Tokens};
 use testbed::definitions::wrapped;
 use testbed::faults::{Kind, Witness};
 use testbed::load::{Load, LoadSpec};
@@ -434,4 +434,32 @@ async fn the_first_task_of_a_service_is_served_by_the_controller_and_so_is_a_rot
     Seen(timeline).has_no(Event::RegistrationRepaired);
     assert_eq!(result.container("taskmesh").expect("taskmesh").exit_code, Some(0));
     drop(controller);
+}
+
+/// On 1.8.7, whose servers sign certificates, as the development mesh does not.
+#[tokio::test]
+async fn an_agent_that_is_given_its_certificate_by_its_token_waits_for_the_token() {
+    let (consul, _moto) = match (testbed::parts::consul187(), testbed::parts::moto_server()) {
+        (Ok(consul), Ok(moto)) => (consul, moto),
+        (Err(missing), _) | (_, Err(missing)) => {
+            return testbed::skip::skip(&missing.to_string());
+        }
+    };
+    let plan = ClusterPlan::new(Backend::V187(consul)).tls().acl("api");
+    let cluster = plan.start().await.expect("cluster");
+    if let Some(why) = cluster.lan().loopback_reason() {
+        return testbed::skip::skip(&format!("no address of its own for the role's keys: {why}"));
+    }
+    let moto = Moto::start(cluster.lan().hub()).await.expect("moto");
+    let security = cluster.security().clone();
+    let (ca, tokens) = (security.ca.expect("CA"), security.tokens.expect("tokens"));
+    moto.create_secret(REGION, "mesh-api", &pair(&tokens.service)).await.expect("secret");
+    let more = json!({ "consul": { "tls": { "ca": { "file": ca } } } });
+    let task = cluster.task(self::plan(&cluster, more)).await.expect("task");
+    until_held(&task, "secrets", "there is no secret mesh-consul-client-token").await;
+    let id = "mesh-consul-client-token";
+    moto.create_secret(REGION, id, &pair(&tokens.agent)).await.expect("secret");
+    task.wait_event(Event::Ready, LONG).await.expect("ready");
+    let log = task.last_lines(usize::MAX);
+    assert!(!log.contains("AutoEncrypt.Sign RPC failed"), "{log}");
 }

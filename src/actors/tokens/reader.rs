@@ -1,7 +1,7 @@
 //! Reads what is due, one after the other, for as long as its actor lives.
 
 use super::login::{LogIns, Made};
-use super::{NAME, Order, need};
+use super::{NAME, Order, needs};
 use crate::actors::Site;
 use crate::app::secrets::check_pem;
 use crate::config::{ProcessEnv, Secret, SecretItem};
@@ -10,7 +10,7 @@ use crate::logging::Said;
 use crate::stored::{Store, StoredError};
 use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::renewal::{Read, Renewal};
-use crate::supervisor::{Event, Source};
+use crate::supervisor::{Event, Need, Source};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -117,17 +117,21 @@ impl Reader {
             let book = &mut self.books[i];
             book.renewal.read(what, now);
             book.trouble = read.err().map(|error| format!("{}: {error}", book.path()));
-            if what == Read::New && self.is_whole(item) {
-                report(&self.reports, Event::SecretRead(need(item)));
+            if what == Read::New {
+                for need in needs(&self.site.config, item) {
+                    if self.is_whole(need) {
+                        report(&self.reports, Event::SecretRead(need));
+                    }
+                }
             }
         }
     }
 
     /// All that is read for the same end is there.
-    fn is_whole(&self, item: SecretItem) -> bool {
-        let held = self.site.keyring.now();
-        let mut others = self.books.iter().map(|book| book.item);
-        others.all(|other| need(other) != need(item) || held.get(other).is_some())
+    fn is_whole(&self, need: Need) -> bool {
+        let (config, held) = (&self.site.config, self.site.keyring.now());
+        let mut items = self.books.iter().map(|book| book.item);
+        items.all(|item| !needs(config, item).contains(&need) || held.get(item).is_some())
     }
 
     /// Puts a secret where everybody finds it, if it is another one.
