@@ -27,10 +27,25 @@ const VAIN: u32 = 2;
 enum Look {
     /// The agent does not answer, or not to us: that tells nothing.
     Blind,
-    /// Both services are there.
-    Seen { hashes: [String; 2], missing: Option<String>, differs: BTreeMap<String, Difference> },
+    /// Both services are there; of their checks perhaps one is not.
+    Seen { services: Services, missing: Option<String> },
     /// One is not.
     Gone(String),
+}
+
+/// Both services, as they were seen.
+#[derive(Clone)]
+struct Services {
+    hashes: [String; 2],
+    differs: BTreeMap<String, Difference>,
+}
+
+/// Why a look is due.
+enum Wake {
+    /// One of the services is another one, or gone.
+    Changed,
+    /// The agent says of both that they are the same.
+    Same,
 }
 
 /// Looks for as long as it is let.
@@ -41,6 +56,8 @@ pub(super) async fn watch(
     every: Duration,
 ) {
     let mut vain = Vain::default();
+    // What the agent has just called unchanged.
+    let mut known = None;
     registered.mark_changed();
     loop {
         let anew = registered.has_changed().unwrap_or(false);
@@ -54,13 +71,13 @@ pub(super) async fn watch(
         // Waits without taking note, so that the next round sees it.
         let mut again = registered.clone();
         let begun = Instant::now();
-        let first = look(&consul, &intent).await;
-        if anew && let Look::Seen { differs, .. } = &first {
-            vain.learn(differs);
+        let first = look(&consul, &intent, known.take().filter(|_| !anew)).await;
+        if anew && let Look::Seen { services, .. } = &first {
+            vain.learn(&services.differs);
         }
         if vain.judge(&first).is_some() {
             tokio::time::sleep(every.min(SECOND_LOOK)).await;
-            let second = look(&consul, &intent).await;
+            let second = look(&consul, &intent, None).await;
             if let Some(what) = vain.judge(&second)
                 && !registered.has_changed().unwrap_or(true)
             {
@@ -73,65 +90,84 @@ pub(super) async fn watch(
         }
         let wake = async {
             match &first {
-                Look::Seen { hashes, .. } => until_changed(&consul, &intent, hashes, every).await,
+                Look::Seen { services, .. } => ask(&consul, &intent, &services.hashes, every).await,
                 _ => std::future::pending().await,
             }
         };
-        tokio::select! {
-            () = wake => sleep_until(begun + every.min(LEAST)).await,
-            () = tokio::time::sleep(every) => {}
-            _ = again.changed() => {}
+        let same = tokio::select! {
+            wake = wake => match wake {
+                Wake::Changed => {
+                    sleep_until(begun + every.min(LEAST)).await;
+                    continue;
+                }
+                Wake::Same => true,
+            },
+            () = tokio::time::sleep(every) => false,
+            _ = again.changed() => false,
+        };
+        if same && let Look::Seen { services, .. } = first {
+            known = Some(services);
+            tokio::select! {
+                () = sleep_until(begun + every) => {}
+                _ = again.changed() => {}
+            }
         }
     }
 }
 
-async fn look(consul: &Client, intent: &Registered) -> Look {
+/// `known`: the services, if they need not be read again.
+async fn look(consul: &Client, intent: &Registered, known: Option<Services>) -> Look {
+    let services = match known {
+        Some(services) => services,
+        None => match services(consul, intent).await {
+            Ok(services) => services,
+            Err(look) => return look,
+        },
+    };
+    let Ok(checks) = consul.checks().await else { return Look::Blind };
+    let both = [&intent.service, &intent.proxy];
+    let ids = both.into_iter().flat_map(|r: &Registration| r.check_ids().map(|id| (id, &r.id)));
+    let missing = ids
+        .into_iter()
+        .find(|(id, owner)| checks.get(id).is_none_or(|check| check.service_id != **owner))
+        .map(|(id, _)| format!("check {id}"));
+    Look::Seen { services, missing }
+}
+
+async fn services(consul: &Client, intent: &Registered) -> Result<Services, Look> {
     let mut hashes = [String::new(), String::new()];
     let mut differs = BTreeMap::new();
-    let both = [&intent.service, &intent.proxy];
-    for (hash, registration) in hashes.iter_mut().zip(both) {
+    for (hash, registration) in hashes.iter_mut().zip([&intent.service, &intent.proxy]) {
         let id = &registration.id;
         let view = match consul.service_view(id, None).await {
             Ok(Some(view)) => view,
-            Ok(None) => return Look::Gone(format!("service {id}")),
-            Err(_) => return Look::Blind,
+            Ok(None) => return Err(Look::Gone(format!("service {id}"))),
+            Err(_) => return Err(Look::Blind),
         };
         for difference in differences(registration, &view) {
             differs.insert(format!("{} of service {id}", difference.path), difference);
         }
         *hash = view.get("ContentHash").and_then(Value::as_str).unwrap_or_default().to_owned();
     }
-    let Ok(checks) = consul.checks().await else { return Look::Blind };
-    let ids = both.into_iter().flat_map(|r: &Registration| r.check_ids().map(|id| (id, &r.id)));
-    let missing = ids
-        .into_iter()
-        .find(|(id, owner)| checks.get(id).is_none_or(|check| check.service_id != **owner))
-        .map(|(id, _)| format!("check {id}"));
-    Look::Seen { hashes, missing, differs }
+    Ok(Services { hashes, differs })
 }
 
-/// Ends when the agent shows another service or proxy, or none. Where it cannot say so, this never ends: the caller
-/// looks now and then in any case.
-async fn until_changed(
-    consul: &Client,
-    intent: &Registered,
-    hashes: &[String; 2],
-    every: Duration,
-) {
-    let changed = async |registration: &Registration, hash: &str| {
-        // Answered before the caller's next look, so that the connection can be used again.
-        let held = every * 3 / 4;
-        let answer = consul.service_view(&registration.id, Some((hash, held))).await;
-        let same = |view: &Value| view.get("ContentHash").and_then(Value::as_str) == Some(hash);
-        let woke = answer.is_ok_and(|view| view.is_none_or(|view| !same(&view)));
-        if !woke || hash.is_empty() {
-            std::future::pending::<()>().await;
-        }
+/// Ends when the agent shows another service or proxy, or none, or after a while says that both are the same. Where it
+/// cannot say so, this never ends: the caller looks now and then in any case.
+async fn ask(consul: &Client, intent: &Registered, hashes: &[String; 2], every: Duration) -> Wake {
+    // Answered before the caller's next look, so that the connection can be used again.
+    let held = every * 3 / 4;
+    // `Err`: it has changed.
+    let same = async |registration: &Registration, hash: &str| match consul
+        .service_hash(&registration.id, hash, held)
+        .await
+    {
+        Ok(Some(found)) if found == hash && !hash.is_empty() => Ok(()),
+        Ok(_) if !hash.is_empty() => Err(()),
+        _ => std::future::pending().await,
     };
-    tokio::select! {
-        () = changed(&intent.service, &hashes[0]) => {}
-        () = changed(&intent.proxy, &hashes[1]) => {}
-    }
+    let both = tokio::try_join!(same(&intent.service, &hashes[0]), same(&intent.proxy, &hashes[1]));
+    if both.is_ok() { Wake::Same } else { Wake::Changed }
 }
 
 /// Differences that a registration has not mended, by how many.
@@ -157,9 +193,10 @@ impl Vain {
             Look::Blind => None,
             Look::Gone(what) => Some(what.clone()),
             Look::Seen { missing: Some(what), .. } => Some(what.clone()),
-            Look::Seen { differs, .. } => {
+            Look::Seen { services, .. } => {
                 let is_vain = |d: &Difference| self.0.get(d).is_some_and(|times| *times >= VAIN);
-                let places: Vec<&str> = differs
+                let places: Vec<&str> = services
+                    .differs
                     .iter()
                     .filter(|(_, d)| !is_vain(d))
                     .map(|(place, _)| place.as_str())

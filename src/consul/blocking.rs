@@ -6,6 +6,8 @@ use super::client::{Client, decode, found, success};
 use super::types::HealthEntry;
 use crate::wire::Reply;
 use reqwest::{Method, RequestBuilder};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// The agent adds up to a sixteenth to the wait.
@@ -76,6 +78,35 @@ impl Client {
         service_id: &str,
         changed_from: Option<(&str, Duration)>,
     ) -> Result<Option<serde_json::Value>> {
+        self.service_as(service_id, changed_from).await
+    }
+
+    /// The `ContentHash` of a service that may have changed from another one, see [`Client::service_view`]; the rest of
+    /// the answer, which can be long, is passed over.
+    ///
+    /// # Errors
+    /// All of [`Error`](super::Error), but no 404.
+    pub async fn service_hash(
+        &self,
+        service_id: &str,
+        hash: &str,
+        wait: Duration,
+    ) -> Result<Option<String>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Hashed {
+            #[serde(default)]
+            content_hash: String,
+        }
+        let view: Option<Hashed> = self.service_as(service_id, Some((hash, wait))).await?;
+        Ok(view.map(|view| view.content_hash))
+    }
+
+    async fn service_as<T: DeserializeOwned>(
+        &self,
+        service_id: &str,
+        changed_from: Option<(&str, Duration)>,
+    ) -> Result<Option<T>> {
         const CALL: &str = "agent/service";
         let request = self.scoped(Method::GET, CALL, Some(service_id));
         let until =
