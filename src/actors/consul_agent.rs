@@ -2,7 +2,7 @@
 //!
 //! An agent ends on a key that it does not know, so which keys the config may have depends on its version. To ask the
 //! executable costs a start of it, 0.1 s of the task's own start on a small machine. So the first config is written for
-//! a current agent, which says its version once it answers; only if it ends before that the executable is asked.
+//! a current agent; only if it ends before it has answered the executable is asked.
 
 use super::alive::{self, Asked};
 use super::process::{Beat, Runner, jittered};
@@ -16,7 +16,7 @@ use crate::supervisor::actor::{Reports, report};
 use crate::supervisor::{Event, Role, Source};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::SecretString;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// `consul version` takes about 0.1 s; past this the binary hangs.
@@ -172,11 +172,8 @@ impl State {
         };
         if let Some(pid) = self.runner.start(spec) {
             let heard = self.runner.listen();
-            let about = About {
-                site: self.site.clone(),
-                local: self.consul.with_token(self.recovery_token.clone()).ok(),
-            };
-            self.runner.beside(probe(self.consul.clone(), about, heard, self.reports.clone()));
+            let (consul, taken) = (self.consul.clone(), self.site.consul_version.clone());
+            self.runner.beside(probe(consul, taken, heard, self.reports.clone()));
             self.watch(pid);
         }
     }
@@ -280,38 +277,15 @@ async fn version(site: &Site) -> Result<Version, Unusable> {
     })
 }
 
-/// Where the version of an agent that answers is asked for, and kept.
-struct About {
-    site: Site,
-    /// With the token that this agent takes without a server.
-    local: Option<Client>,
-}
-
-impl About {
-    /// The registration must not tell an agent what it does not know: so this comes before it.
-    async fn learn_version(&self) {
-        let known = &self.site.consul_version;
-        if known.get().is_some() {
-            return;
-        }
-        let told = match &self.local {
-            Some(local) => local.agent_self().await.ok(),
-            None => None,
-        };
-        let version = match told.and_then(|told| Version::parse(&told.config.version)) {
-            Some(version) => Some(version),
-            // A user's own configuration may have another recovery token.
-            None => version(&self.site).await.ok(),
-        };
-        if let Some(version) = version {
-            _ = known.set(version).is_ok();
-        }
-    }
-}
-
 /// Tells when the agent answers, when it has joined, and from then on when no server answers.
-async fn probe(consul: Client, about: About, heard: impl Fn() -> Vec<String>, reports: Reports) {
-    let mut beat = Beat::patient();
+async fn probe(
+    consul: Client,
+    version: Arc<OnceLock<Version>>,
+    heard: impl Fn() -> Vec<String>,
+    reports: Reports,
+) {
+    // Before it answers a question costs nobody anything.
+    let mut beat = Beat::new();
     let mut answered = false;
     // Among the lines of an agent that cannot join there are many others.
     let mut in_its_words = None;
@@ -320,7 +294,9 @@ async fn probe(consul: Client, about: About, heard: impl Fn() -> Vec<String>, re
             Ok(leader) => {
                 if !answered {
                     answered = true;
-                    about.learn_version().await;
+                    beat = Beat::patient();
+                    // It has taken what was written for a current one.
+                    let _known_before = version.set(Version::NEWEST);
                     report(&reports, Event::AgentAnswers);
                 }
                 if leader.is_some() {

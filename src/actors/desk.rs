@@ -140,17 +140,23 @@ impl Desk {
             Write::Register { hold, covered, containers } => {
                 let task = &self.identity.task;
                 let here = || consul::locality(task, *self.consul_version.get()?);
-                let new = Registered {
+                let mut new = Registered {
                     service: consul::service(&self.config, task, containers).located(here()),
                     proxy: consul::proxy(&self.config, task).located(here()),
                 };
-                consul.register(&new.service, false).await.map_err(of(Call::Service))?;
-                if hushed() {
-                    return Ok(());
+                match consul.register(&new.service, false).await {
+                    // An agent before 1.16 refuses a field that it does not know.
+                    Err(e)
+                        if matches!(e.refusal(), Some((400, _)))
+                            && new.service.locality.is_some() =>
+                    {
+                        (new.service, new.proxy) =
+                            (new.service.located(None), new.proxy.located(None));
+                        consul.register(&new.service, false).await
+                    }
+                    done => done,
                 }
-                surplus::remove(consul, &self.config.service.checks, ids, containers)
-                    .await
-                    .map_err(of(Call::Service))?;
+                .map_err(of(Call::Service))?;
                 if hushed() {
                     return Ok(());
                 }
@@ -160,7 +166,13 @@ impl Desk {
                 if hushed() {
                     return Ok(());
                 }
-                consul.register(&new.proxy, false).await.map_err(of(Call::Proxy))?;
+                let native = &self.config.service.checks;
+                let (proxy, surplus) = tokio::join!(
+                    consul.register(&new.proxy, false),
+                    surplus::remove(consul, native, ids, containers),
+                );
+                proxy.map_err(of(Call::Proxy))?;
+                surplus.map_err(of(Call::Service))?;
                 if hushed() {
                     return Ok(());
                 }

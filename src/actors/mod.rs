@@ -57,7 +57,7 @@ pub(crate) struct Site {
     /// Ours alone, mode 0700: agent config, bootstrap, token file.
     pub(crate) private_dir: PathBuf,
     pub(crate) epoch: Instant,
-    /// The agent's version, known once it has answered.
+    /// The version that the agent is taken for: [`Version::NEWEST`] once it has answered to a configuration for that.
     pub(crate) consul_version: Arc<OnceLock<Version>>,
 }
 

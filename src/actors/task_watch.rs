@@ -166,10 +166,15 @@ impl Poll {
         let Some(client) = &self.client else {
             return Err(format!("{METADATA_URI_ENV} is not set: is this an ECS task?"));
         };
-        if self.own_name.is_empty() {
-            self.own_name = client.own_container().await.map_err(words)?.name;
-        }
-        let task = client.task_again(&mut self.last).await.map_err(words)?;
+        let task = if self.own_name.is_empty() {
+            // Nothing begins before both are there.
+            let both = tokio::try_join!(client.own_container(), client.task_again(&mut self.last));
+            let (own, task) = both.map_err(words)?;
+            self.own_name = own.name;
+            task
+        } else {
+            client.task_again(&mut self.last).await.map_err(words)?
+        };
         match task.identity() {
             None => Err("the metadata does not name the task yet".to_owned()),
             Some(id) if self.needs_address && id.ipv4.is_none() => {
