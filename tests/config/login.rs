@@ -56,6 +56,12 @@ fn what_cannot_be_logged_in_with_is_an_error_that_says_what_to_do() {
     let both = json!({ "method": "m", "agentMethod": "a" });
     let table = [
         (
+            login(both.clone(), json!({ "tls": { "ca": secret } })),
+            "consul.login.agentMethod: with consul.tls.autoEncrypt the agent needs its token before it answers, and a \
+             login is a question to it: set consul.tls.autoEncrypt to false, or give the agent its token by \
+             consul.agentToken",
+        ),
+        (
             login(both.clone(), json!({ "serviceToken": secret })),
             "consul.serviceToken: consul.login is given too, which gets this token; keep one",
         ),

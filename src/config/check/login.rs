@@ -26,6 +26,14 @@ pub(super) fn check(config: &Config, rules: &mut Rules<'_>) {
         let message = "consul.login.agentMethod is given too, which gets this token; keep one";
         rules.error([&path, &agent_method], message);
     }
+    if login.agent_method.is_some() && consul.tls.as_ref().is_some_and(|tls| tls.auto_encrypt) {
+        let auto = Path::of("consul.tls.autoEncrypt");
+        rules.error(
+            [&agent_method, &auto],
+            "with consul.tls.autoEncrypt the agent needs its token before it answers, and a login is a question to \
+             it: set consul.tls.autoEncrypt to false, or give the agent its token by consul.agentToken",
+        );
+    }
     for (path, text) in [
         (method, Some(&login.method)),
         (agent_method, login.agent_method.as_ref()),
