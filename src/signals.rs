@@ -41,13 +41,10 @@ impl Signals {
                 Some(()) = self.term.recv() => ("SIGTERM", Event::Term),
                 Some(()) = self.int.recv() => ("SIGINT", Event::Term),
                 Some(()) = self.quit.recv() => ("SIGQUIT", Event::Term),
-                // What comes of it says more.
-                Some(()) = self.hup.recv() => ("", Event::Hangup),
+                Some(()) = self.hup.recv() => ("SIGHUP", Event::Hangup),
                 else => return,
             };
-            if !name.is_empty() {
-                tracing::info!(signal = name, "signal");
-            }
+            tracing::info!(signal = name, "signal");
             if supervisor.cast(Msg::Event(event)).is_err() {
                 return;
             }

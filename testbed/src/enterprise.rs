@@ -9,7 +9,6 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::net::TcpListener;
 
 /// A change: `PUT acl/policy?ns=default&partition=p1`, and its body.
 pub type Change = (String, Value);
@@ -36,14 +35,9 @@ impl Enterprise {
     /// # Errors
     /// If it cannot listen.
     pub async fn start(host: &Host) -> Result<Self> {
-        let ip = host.ip();
-        let listener = host.spawn(move || TcpListener::bind((ip, 0))).await??;
-        let url = format!("http://{}", listener.local_addr()?);
         let kept = Arc::<Mutex<Kept>>::default();
         let router = Router::new().fallback(answer).with_state(Arc::clone(&kept));
-        let task = host.spawn(move || async move {
-            _ = axum::serve(listener, router).await.is_err();
-        });
+        let (url, task) = host.serve(router).await?;
         Ok(Self { kept, url, task })
     }
 

@@ -39,6 +39,7 @@ use crate::cluster::{Backend, beside_us};
 use crate::command;
 use crate::screen::Screen;
 use crate::versions::{Versions, consul_version_of};
+use crate::workspace;
 use figures::Mesh;
 pub use probe::{ProbeArgs, probe};
 use site::Site;
@@ -66,7 +67,7 @@ pub struct BenchArgs {
     #[arg(long, value_enum)]
     pub only: Option<Only>,
     /// Where the table and the picture go
-    #[arg(long, default_value_os_t = default_folder())]
+    #[arg(long, default_value_os_t = workspace::results("bench"))]
     pub out: PathBuf,
     /// Write them as the project's own, into docs/: only of a release build
     #[arg(long, conflicts_with_all = ["short", "out", "only"])]
@@ -84,15 +85,6 @@ pub enum Only {
 
 const TABLE: &str = "bench.md";
 const PICTURE: &str = "bench.svg";
-
-fn workspace() -> PathBuf {
-    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
-    testbed.parent().unwrap_or(testbed).to_owned()
-}
-
-fn default_folder() -> PathBuf {
-    workspace().join("target/bench")
-}
 
 /// Runs it. 0: all was measured, however it is; 1: something could not be.
 #[must_use]
@@ -148,7 +140,7 @@ async fn measure(args: &BenchArgs, screen: Screen) -> Result<Report> {
         let mesh = on(args, backend, &taskmesh, period, screen).await?;
         report.meshes.push(mesh);
     }
-    let out = if args.publish { workspace().join("docs") } else { args.out.clone() };
+    let out = if args.publish { workspace::docs() } else { args.out.clone() };
     write(&out, &report)?;
     screen.line("");
     screen.line(&format!("  {}", out.join(TABLE).display()));

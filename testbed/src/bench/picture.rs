@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::Report;
 use super::figures::{Life, Mesh, STARTS, Spread};
-use crate::trial::STYLE;
+use crate::picture::{GAP, Page, escaped, mark, swatch};
 
 const WIDTH: f64 = 900.0;
-const GAP: f64 = 18.0;
 const TOP: f64 = 92.0;
 const STARTS_WIDTH: f64 = 540.0;
 const HEIGHT: f64 = 276.0;
@@ -23,34 +22,20 @@ const BAR: f64 = 15.0;
 /// All of it.
 pub(super) fn svg(report: &Report) -> String {
     let height = TOP + report.meshes.len() as f64 * (HEIGHT + GAP);
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    _ = writeln!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-         height=\"{height}\" role=\"img\" aria-label=\"Start of the floor and of taskmesh, and the \
-         supervisor's memory\">\n<style>{STYLE}.line{{stroke:var(--ink);stroke-width:1.2}}\
-         .goal{{stroke:var(--lost);stroke-dasharray:4 3}}</style>\n\
-         <rect class=\"page\" width=\"100%\" height=\"100%\"/>\n\
-         <text class=\"h1\" x=\"{GAP}\" y=\"30\">taskmesh beside a bash script that does the least possible</text>\n\
-         <text class=\"muted\" x=\"{GAP}\" y=\"50\">{}</text>",
-        escaped(&report.machine.text()),
-    );
-    let mut x = GAP;
-    let marks = [
-        ("rest", "the bash script"),
-        ("task", "taskmesh"),
-        ("", "a bar is the median; the line goes from the least to the most"),
-    ];
-    for (class, text) in marks {
-        let mark = if class.is_empty() {
-            format!("<path class=\"line\" d=\"M{x} 70h12M{x} 66v8M{} 66v8\"/>", x + 12.0)
-        } else {
-            format!("<rect class=\"{class}\" x=\"{x}\" y=\"64\" width=\"12\" height=\"12\"/>")
-        };
-        _ = writeln!(out, "{mark}<text x=\"{}\" y=\"74\">{text}</text>", x + 18.0);
-        x += 34.0 + text.len() as f64 * 6.2;
+    let mut out = Page {
+        size: [WIDTH, height],
+        label: "Start of the floor and of taskmesh, and the supervisor's memory",
+        style: ".line{stroke:var(--ink);stroke-width:1.2}.goal{stroke:var(--lost);stroke-dasharray:4 3}",
+        title: "taskmesh beside a bash script that does the least possible",
+        about: &report.machine.text(),
     }
+    .begin();
+    let mut x = GAP;
+    for (class, text) in [("rest", "the bash script"), ("task", "taskmesh")] {
+        x = mark(&mut out, x, &swatch(class, x), text);
+    }
+    let line = format!("<path class=\"line\" d=\"M{x} 70h12M{x} 66v8M{} 66v8\"/>", x + 12.0);
+    mark(&mut out, x, &line, "a bar is the median; the line goes from the least to the most");
     for (row, mesh) in report.meshes.iter().enumerate() {
         let y = TOP + row as f64 * (HEIGHT + GAP);
         starts(&mut out, mesh, y);
@@ -58,10 +43,6 @@ pub(super) fn svg(report: &Report) -> String {
     }
     out.push_str("</svg>\n");
     out
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
 fn panel(out: &mut String, [x, y, width]: [f64; 3], title: &str) {

@@ -6,7 +6,6 @@
 mod site;
 mod table;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::cluster::Backend;
 use crate::command;
 use crate::screen::Screen;
 use crate::versions::consul_version_of;
+use crate::workspace;
 use site::Site;
 use table::Figures;
 
@@ -63,10 +63,8 @@ async fn measure(args: &ControllerArgs, screen: Screen) -> Result<ExitCode> {
         figures.new_services.push((*services, took));
     }
     large(args, backend.clone(), screen, &mut figures).await?;
-    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workspace = testbed.parent().unwrap_or(testbed);
-    let out = if args.publish { workspace.join("docs") } else { workspace.join("target") };
-    let path: PathBuf = out.join(TABLE);
+    let out = if args.publish { workspace::docs() } else { workspace::root().join("target") };
+    let path = out.join(TABLE);
     std::fs::write(&path, figures.markdown())
         .with_context(|| format!("cannot write {}", path.display()))?;
     screen.line("");

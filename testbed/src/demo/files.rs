@@ -10,12 +10,6 @@ use taskmesh::timeline::render::{Lane, html, svg};
 
 use crate::ecs::EcsTask;
 
-/// `target/demo` of this workspace.
-pub(super) fn default_folder() -> PathBuf {
-    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
-    testbed.parent().unwrap_or(testbed).join("target/demo")
-}
-
 /// The folder of a run.
 pub(super) struct Folder(PathBuf);
 

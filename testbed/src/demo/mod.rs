@@ -31,6 +31,7 @@ use clap::{Args, ValueEnum};
 
 use crate::command;
 use crate::screen::Screen;
+use crate::workspace;
 
 /// `testbed demo`.
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub connections: u16,
     /// Where the pictures go
-    #[arg(long, default_value_os_t = files::default_folder())]
+    #[arg(long, default_value_os_t = workspace::results("demo"))]
     pub out: PathBuf,
 }
 

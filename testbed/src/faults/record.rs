@@ -1,6 +1,7 @@
 //! What one test has seen of one fault.
 
-use std::path::{Path, PathBuf};
+use crate::workspace;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -132,17 +133,12 @@ impl Witness {
 
 /// The folder in which tests leave their rows.
 fn folder() -> PathBuf {
-    root().join("target/faults")
+    workspace::results("faults")
 }
 
 /// docs/faults.md.
 pub(super) fn document() -> PathBuf {
-    root().join("docs/faults.md")
-}
-
-fn root() -> &'static Path {
-    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
-    testbed.parent().unwrap_or(testbed)
+    workspace::docs().join("faults.md")
 }
 
 fn keep(row: &Row) {

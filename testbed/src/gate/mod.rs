@@ -17,7 +17,6 @@ use bucket::Bucket;
 use serde_json::json;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -194,21 +193,13 @@ async fn side(
     shared: &Arc<Mutex<Shared>>,
     to: &str,
 ) -> Result<(String, HostTask<()>)> {
-    let ip = host.ip();
-    // Bound here, served there: the address has to be known.
-    let listener = host.spawn(move || TcpListener::bind((ip, 0))).await??;
-    let url = format!("http://{}", listener.local_addr()?);
     let side = Side {
         shared: Arc::clone(shared),
         to: to.trim_end_matches('/').to_owned(),
         // No deadline: a blocking query waits.
         client: reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?,
     };
-    let router = Router::new().fallback(pass).with_state(side);
-    let task = host.spawn(move || async move {
-        _ = axum::serve(listener, router).await.is_err();
-    });
-    Ok((url, task))
+    host.serve(Router::new().fallback(pass).with_state(side)).await
 }
 
 async fn pass(State(side): State<Side>, request: Request) -> Response {

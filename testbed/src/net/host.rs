@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread::{self, JoinHandle, ThreadId};
 
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
@@ -154,6 +155,21 @@ impl Host {
         // Fails only when the thread has ended; the dropped sender then tells the handle.
         _ = self.inner.jobs.send(job).is_ok();
         HostTask { result, abort: Some(abort) }
+    }
+
+    /// Serves a router on a port of the host that is free; gives its URL, without a slash at the end.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub async fn serve(&self, router: axum::Router) -> anyhow::Result<(String, HostTask<()>)> {
+        let ip = self.ip();
+        // Bound here, served there: the address has to be known.
+        let listener = self.spawn(move || TcpListener::bind((ip, 0))).await??;
+        let url = format!("http://{}", listener.local_addr()?);
+        let task = self.spawn(move || async move {
+            _ = axum::serve(listener, router).await.is_err();
+        });
+        Ok((url, task))
     }
 
     /// Starts a process on the host.

@@ -30,9 +30,9 @@ use crate::cluster::Backend;
 use crate::command;
 use crate::screen::Screen;
 use crate::versions::Versions;
+use crate::workspace;
 
 pub use outcome::{Calls, Outcome, Stop};
-pub(crate) use picture::STYLE;
 pub use play::{Form, play};
 pub use scenario::{Act, App, Disturbance, Promise, Scenario, all, named};
 
@@ -48,7 +48,7 @@ pub struct LoadArgs {
     #[arg(long)]
     pub list: bool,
     /// Where the table and the picture go
-    #[arg(long, default_value_os_t = default_folder())]
+    #[arg(long, default_value_os_t = workspace::results("load"))]
     pub out: PathBuf,
     /// Write them as the project's own, into docs/: only of all scenarios, and on a real Consul
     #[arg(long, conflicts_with_all = ["short", "scenarios", "out"])]
@@ -57,15 +57,6 @@ pub struct LoadArgs {
 
 const TABLE: &str = "load.md";
 const PICTURE: &str = "load.svg";
-
-fn workspace() -> PathBuf {
-    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
-    testbed.parent().unwrap_or(testbed).to_owned()
-}
-
-fn default_folder() -> PathBuf {
-    workspace().join("target/load")
-}
 
 /// Runs the scenarios. 0: all went as promised; 1: not, and the last lines say what; 128 + n: ended by signal n.
 #[must_use]
@@ -104,7 +95,7 @@ async fn play_all(args: &LoadArgs, screen: Screen) -> Result<ExitCode> {
     }
     screen.line("");
     table::LEGEND.iter().for_each(|line| screen.dim(&format!("  {line}")));
-    let out = if args.publish { workspace().join("docs") } else { args.out.clone() };
+    let out = if args.publish { workspace::docs() } else { args.out.clone() };
     write(&out, &outcomes, &versions)?;
     screen.line("");
     screen.line(&format!("  {}", out.join(TABLE).display()));

@@ -9,11 +9,11 @@ use std::time::Duration;
 use taskmesh::timeline::Event;
 
 use super::outcome::{Outcome, Stop};
+use crate::picture::{GAP, Page, mark, swatch};
 
 const COLUMNS: usize = 3;
 const PANEL: f64 = 420.0;
 const HEIGHT: f64 = 190.0;
-const GAP: f64 = 18.0;
 const TOP: f64 = 96.0;
 /// Of a panel: the title above the plot, the scale below it, the figures left of it.
 const HEAD: f64 = 46.0;
@@ -34,16 +34,6 @@ const MARKS: [(Event, &str); 4] = [
     (Event::EnvoyExited, "Envoy gone"),
 ];
 
-pub(crate) const STYLE: &str = ":root{color-scheme:light dark;--page:#fff;--panel:#f5f6f8;--ink:#1c2430;--muted:#667080;\
---grid:#dfe3e8;--rest:#b9c4d0;--task:#1f6fc0;--lost:#d33a34;--good:#1d7a3e}\
-@media(prefers-color-scheme:dark){:root{--page:#12161c;--panel:#1b212a;--ink:#e6eaf0;--muted:#97a3b3;--grid:#2c3541;\
---rest:#4a5666;--task:#5aa2ea;--lost:#f06a63;--good:#63c386}}\
-text{font:11px system-ui,-apple-system,\"Segoe UI\",Roboto,\"DejaVu Sans\",sans-serif;fill:var(--ink)}\
-.h1{font-size:17px;font-weight:600}.h2{font-size:13px;font-weight:600}.muted{fill:var(--muted)}.tick{fill:var(--muted);font-size:10px}\
-.page{fill:var(--page)}.panel{fill:var(--panel)}.grid{stroke:var(--grid)}.mark{stroke:var(--muted);stroke-dasharray:2 3}\
-.rest{fill:var(--rest)}.task{fill:var(--task)}.lost{fill:var(--lost)}.stop{stroke:var(--ink);stroke-width:1.4}\
-.good{fill:var(--good);font-weight:600}.bad{fill:var(--lost);font-weight:600}";
-
 /// All outcomes that a client outside of the stopping tasks was part of.
 pub(super) fn svg(outcomes: &[Outcome]) -> String {
     let shown: Vec<_> = outcomes.iter().filter(|outcome| outcome.report.ok > 0).collect();
@@ -51,17 +41,15 @@ pub(super) fn svg(outcomes: &[Outcome]) -> String {
     let columns = shown.len().clamp(1, COLUMNS);
     let width = (columns as f64 * (PANEL + GAP) + GAP).max(760.0);
     let height = TOP + rows as f64 * (HEIGHT + GAP);
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    _ = writeln!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" role=\"img\" aria-label=\"Requests a second around each stop\">\n<style>{STYLE}</style>\n\
-         <rect class=\"page\" width=\"100%\" height=\"100%\"/>\n\
-         <text class=\"h1\" x=\"{GAP}\" y=\"30\">Stops under load</text>\n\
-         <text class=\"muted\" x=\"{GAP}\" y=\"50\">Requests a second around a stop (mean of the scenario's stops); \
-         0 is the moment at which ECS is asked to stop the task.</text>"
-    );
+    let mut out = Page {
+        size: [width, height],
+        label: "Requests a second around each stop",
+        style: "",
+        title: "Stops under load",
+        about: "Requests a second around a stop (mean of the scenario's stops); 0 is the moment at which ECS is asked \
+                to stop the task.",
+    }
+    .begin();
     legend(&mut out);
     for (i, outcome) in shown.iter().enumerate() {
         let x = GAP + (i % COLUMNS) as f64 * (PANEL + GAP);
@@ -79,13 +67,7 @@ fn legend(out: &mut String) {
         ("rest", "answered by the others"),
         ("lost", "failed"),
     ] {
-        _ = writeln!(
-            out,
-            "<rect class=\"{class}\" x=\"{x}\" y=\"64\" width=\"12\" height=\"12\"/>\
-             <text x=\"{}\" y=\"74\">{text}</text>",
-            x + 18.0
-        );
-        x += 30.0 + text.len() as f64 * 6.2;
+        x = mark(out, x, &swatch(class, x), text);
     }
 }
 
