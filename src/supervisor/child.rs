@@ -273,14 +273,15 @@ impl Child {
     }
 
     /// It is gone. Decides whether it comes back: `budget` bounds the restarts within `restart.window`, `None`
-    /// lets it come back for ever.
+    /// lets it come back for ever. One that cannot be started is given up if it has not proved its worth before: else its
+    /// executable is away for a while.
     pub(crate) fn exited(
         &mut self,
         at: Duration,
         exit: Ending,
         restart: &Restart,
-        budget: Option<u32>,
-        backoff_max: Duration,
+        (budget, backoff_max): (Option<u32>, Duration),
+        proven: bool,
     ) -> (Verdict, Option<Act>) {
         let fatal = matches!(exit, Ending::SpawnFailed { fatal: true, .. });
         self.last_exit = Some(exit);
@@ -288,7 +289,7 @@ impl Child {
             self.state = State::Gone;
             return (Verdict::Stopped, None);
         }
-        if fatal && self.total_restarts == 0 {
+        if fatal && !proven {
             self.state = State::Gone;
             return (Verdict::CannotStart, None);
         }

@@ -278,8 +278,13 @@ impl Machine {
             Role::Agent => AGENT_BACKOFF_MAX,
             Role::Envoy => plan.restart.backoff.max,
         };
+        let served = match role {
+            Role::Agent => Phase::Registering,
+            Role::Envoy => Phase::Serving,
+        };
+        let (proven, bounds) = (self.phase >= served, (budget, longest));
         let (verdict, act) =
-            self.child_mut(role).exited(at, exit.clone(), &plan.restart, budget, longest);
+            self.child_mut(role).exited(at, exit.clone(), &plan.restart, bounds, proven);
         match verdict {
             Verdict::Stopped => self.on_child_ended_in_stop(role, &exit, out),
             Verdict::Restarting => {

@@ -349,6 +349,19 @@ fn a_binary_that_is_not_there_is_not_tried_again() {
 }
 
 #[test]
+fn an_agent_that_turns_out_to_be_none_after_a_first_life_is_given_up_and_one_that_served_is_not() {
+    let no_consul = |s: &mut Script| s.spawn_fails = Some((Role::Agent, true));
+    // It answers at 107.
+    let world = World::new().at(50, What::Crash(Role::Agent)).change(51, no_consul).finish();
+    assert_eq!(world.when("child-exited: consul: exit code 1"), Some(50));
+    assert_eq!((world.count("stop-noticed: start-failed"), world.code()), (1, 1));
+    // Its executable is away for a while.
+    let world = World::new().at(2000, What::Crash(Role::Agent)).change(2001, no_consul);
+    let world = world.change(9000, |s| s.spawn_fails = None).until(60_000);
+    assert_eq!((world.phase(), world.count("child-restarted: consul")), (Phase::Serving, 1));
+}
+
+#[test]
 fn a_registration_that_consul_refuses_ends_the_start_with_its_words() {
     let script = Script { registers: None, ..Script::default() };
     let refused = Event::RegistrationRefused("the service: status 400: bad meta".to_owned());
