@@ -5,7 +5,7 @@
 //! a current agent; only if it ends before it has answered the executable is asked.
 
 use super::alive::{self, Asked};
-use super::process::{Beat, Runner, jittered};
+use super::process::{Beat, Reason, Runner, jittered};
 use super::{Identity, Site, agent_files, work};
 use crate::config::SecretItem;
 use crate::consul::{self, Client, Version};
@@ -287,6 +287,7 @@ async fn probe(
     // Before it answers a question costs nobody anything.
     let mut beat = Beat::new();
     let mut answered = false;
+    let mut reason = Reason::of(Source::ConsulAgent, &reports);
     // Among the lines of an agent that cannot join there are many others.
     let mut in_its_words = None;
     loop {
@@ -300,7 +301,7 @@ async fn probe(
                     report(&reports, Event::AgentAnswers);
                 }
                 if leader.is_some() {
-                    report(&reports, Event::Trouble { source: Source::ConsulAgent, why: None });
+                    reason.is(None);
                     report(&reports, Event::AgentJoined);
                     return watch_servers(&consul, &reports).await;
                 }
@@ -313,7 +314,7 @@ async fn probe(
             Some(words) => format!("{why}; it says: {words}"),
             None => why,
         };
-        report(&reports, Event::Trouble { source: Source::ConsulAgent, why: Some(why) });
+        reason.is(Some(why));
         beat.rest().await;
     }
 }

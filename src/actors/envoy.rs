@@ -2,7 +2,7 @@
 
 use super::alive::{self, Asked};
 use super::consul_agent::command_env;
-use super::process::{Beat, Runner};
+use super::process::{Beat, Reason, Runner};
 use super::{Identity, Site};
 use crate::config::SecretItem;
 use crate::consul;
@@ -296,7 +296,7 @@ fn envoy_env() -> Vec<(OsString, OsString)> {
 
 /// Tells when Envoy is LIVE, and when its public listener is open or will never be.
 async fn probe(admin: AdminClient, port: u16, pid: i32, reports: Reports) {
-    let trouble = |why| report(&reports, Event::Trouble { source: Source::Envoy, why });
+    let mut reason = Reason::of(Source::Envoy, &reports);
     let mut beat = Beat::new();
     loop {
         let why = match admin.ready().await {
@@ -304,7 +304,7 @@ async fn probe(admin: AdminClient, port: u16, pid: i32, reports: Reports) {
             Ok(false) => "started; waits for its configuration from the agent".to_owned(),
             Err(e) => e.to_string(),
         };
-        trouble(Some(why));
+        reason.is(Some(why));
         beat.rest().await;
     }
     report(&reports, Event::EnvoyLive);
@@ -312,7 +312,7 @@ async fn probe(admin: AdminClient, port: u16, pid: i32, reports: Reports) {
     loop {
         let why = match listener.look(look(&admin, port).await) {
             Judgement::Open => {
-                trouble(None);
+                reason.is(None);
                 return report(&reports, Event::ListenerOpen);
             }
             Judgement::Missed => return report(&reports, Event::ListenerMissed { pid }),
@@ -321,7 +321,7 @@ async fn probe(admin: AdminClient, port: u16, pid: i32, reports: Reports) {
                 format!("another process listens on port {port}, its public listener's")
             }
         };
-        trouble(Some(why));
+        reason.is(Some(why));
         beat.rest().await;
     }
 }

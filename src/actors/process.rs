@@ -3,11 +3,12 @@
 use super::{Site, work};
 use crate::process::{self, Child, ChildSpec, Memory, Reaper, Signal, SpawnError};
 use crate::supervisor::actor::{Reports, report};
-use crate::supervisor::{Ending, Event, Role};
+use crate::supervisor::{Ending, Event, Role, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 /// One child at a time, and what lives no longer than it does.
 pub(crate) struct Runner {
@@ -138,6 +139,9 @@ async fn wait(
     report(&reports, Event::ChildExited { role, exit, said });
 }
 
+/// So long a reason stands without being told again.
+const SAID_FOR: Duration = Duration::from_secs(1);
+
 /// A delay that is a fortieth of what was waited before, from 4 to 250 ms, and differs by up to a quarter from one to the
 /// next, so that tasks which lost the same thing do not ask for it in step: the beat of every wait for something that is
 /// about to come up. So it is seen 1 % late, for some 100 questions while it comes up within 0.5 s.
@@ -166,6 +170,29 @@ impl Beat {
         let delay = (self.waited / self.part).clamp(self.least, self.longest);
         self.waited += delay;
         tokio::time::sleep(jittered(delay)).await;
+    }
+}
+
+/// Tells what a wait is for, when it is another reason, and once a second, since others may have told something else
+/// meanwhile: the same one is found a hundred times while a child comes up.
+pub(crate) struct Reason<'a> {
+    reports: &'a Reports,
+    source: Source,
+    told: Option<(Option<String>, Instant)>,
+}
+
+impl<'a> Reason<'a> {
+    pub(crate) fn of(source: Source, reports: &'a Reports) -> Self {
+        Self { reports, source, told: None }
+    }
+
+    /// `None`: there is no reason any more.
+    pub(crate) fn is(&mut self, why: Option<String>) {
+        let said = self.told.as_ref();
+        if !said.is_some_and(|(told, at)| *told == why && at.elapsed() < SAID_FOR) {
+            self.told = Some((why.clone(), Instant::now()));
+            report(self.reports, Event::Trouble { source: self.source, why });
+        }
     }
 }
 
