@@ -94,7 +94,8 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(300), asking).await.is_err());
         assert!(shown.load(Ordering::Relaxed));
         let asked = asked.load(Ordering::Relaxed);
-        assert!((2..=30).contains(&asked), "asked {asked} times");
+        // At least 6 ms apart.
+        assert!((2..=50).contains(&asked), "asked {asked} times");
     }
 
     const OURS: &str = "web-1-sidecar-proxy";

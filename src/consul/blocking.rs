@@ -72,7 +72,7 @@ impl Client {
     /// held back until the service is another one, or gone, or `wait` is over (the agent adds up to a sixteenth).
     ///
     /// # Errors
-    /// All of [`Error`], but no 404.
+    /// All of [`Error`](super::Error), but no 404.
     pub async fn service_view(
         &self,
         service_id: &str,
@@ -118,7 +118,7 @@ impl Client {
     /// `health/connect/<service>`: the proxies of `service` in the whole datacenter, asked of the servers.
     ///
     /// # Errors
-    /// All of [`Error`]; [`Error::is_server_error`] while there is no leader.
+    /// All of [`Error`](super::Error); [`is_server_error`](super::Error::is_server_error) while there is no leader.
     pub async fn health_connect(
         &self,
         service: &str,
