@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const USER: u32 = 65532;
 
 /// In the system's words.
-const REFUSED: &str = "Read-only file system";
+const REFUSED: &str = "read-only file system";
 
 /// The app's own part of a definition: an HTTP server that wants a moment after TERM.
 fn app(definition: &mut Value, check: bool) {
@@ -98,7 +98,10 @@ async fn a_task_that_has_no_volume_to_write_to_says_where() {
         let task = site.start(&definition, Flavour::Fargate).await;
         let began = Instant::now();
         // Without /tmp nothing can begin; an agent is tried again, for a disk may mend.
-        while !said(&task).lines().any(|line| line.contains(words) && line.contains(REFUSED)) {
+        while !said(&task)
+            .lines()
+            .any(|line| line.contains(words) && line.to_lowercase().contains(REFUSED))
+        {
             assert!(began.elapsed() < LONG, "{path}: {}", said(&task));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
