@@ -21,6 +21,10 @@ impl Screen {
 
     /// One line. Where nobody reads any more nothing is lost by not writing it.
     pub(crate) fn line(self, text: &str) {
+        // Kept by the harness, which shows it where the test fails.
+        if cfg!(test) {
+            return println!("{text}");
+        }
         let mut out = io::stdout().lock();
         _ = writeln!(out, "{text}").and_then(|()| out.flush()).is_ok();
     }
