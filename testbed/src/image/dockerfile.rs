@@ -71,14 +71,14 @@ impl Dockerfile {
         Ok(file)
     }
 
-    /// The stage of that name, or the last one.
+    /// Where the stage of that name is, or the last one.
     ///
     /// # Errors
     /// If there is none.
-    pub fn stage(&self, target: Option<&str>) -> Result<&Stage> {
+    pub fn stage(&self, target: Option<&str>) -> Result<usize> {
         let found = match target {
-            None => self.stages.last(),
-            Some(_) => self.stages.iter().find(|stage| stage.name.as_deref() == target),
+            None => self.stages.len().checked_sub(1),
+            Some(_) => self.stages.iter().position(|stage| stage.name.as_deref() == target),
         };
         found.with_context(|| format!("no stage {target:?}"))
     }
@@ -175,8 +175,8 @@ mod tests {
         assert_eq!(one.steps[1].flag("chown"), Some("1:2"));
         assert_eq!(one.steps[1].words(), ["/a", "/b"]);
         assert_eq!(last.steps[0].exec_form(), Some(vec!["run".to_owned()]));
-        assert_eq!(file.stage(None).expect("last"), last);
-        assert_eq!(file.stage(Some("one")).expect("one"), one);
+        assert_eq!(&file.stages[file.stage(None).expect("last")], last);
+        assert_eq!(&file.stages[file.stage(Some("one")).expect("one")], one);
         let given = Dockerfile::parse(TEXT, &[("BASE", "b@sha256:1")]).expect("read");
         assert_eq!(given.stages[0].base, "b@sha256:1");
     }

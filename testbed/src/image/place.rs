@@ -7,7 +7,7 @@ use crate::net::{Mount, RootFs};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A task's containers, ready to be started.
 #[derive(Debug)]
@@ -16,8 +16,6 @@ pub struct Placed {
     pub definition: Value,
     /// For [`TaskSpec::roots`](crate::ecs::TaskSpec::roots).
     pub roots: BTreeMap<String, RootFs>,
-    /// The folders of the task's volumes, by name.
-    pub volumes: BTreeMap<String, PathBuf>,
 }
 
 /// Places a task's containers. `images` are by the reference that the definition has; each image is used by one task.
@@ -60,7 +58,7 @@ pub fn place(mut definition: Value, images: &Images<'_>, folder: &Path) -> Resul
         roots.insert(name, RootFs { folder: image.root.clone(), read_only: false, mounts });
         complete(container, image)?;
     }
-    Ok(Placed { definition, roots, volumes })
+    Ok(Placed { definition, roots })
 }
 
 /// An empty volume begins as what the image has at its mount point.
